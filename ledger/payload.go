@@ -1,0 +1,55 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// MaxPayloadBytes bounds the record lines of one payload, before compression. A single record never exceeds it.
+const MaxPayloadBytes = 16 << 20
+
+// PayloadAssociatedData binds a payload's ciphertext to its place: origin ‖ uint64 first.
+func PayloadAssociatedData(origin string, first uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte(origin), first)
+}
+
+// A PayloadCodec compresses record lines and back. Sealing is the key store's. Not safe for concurrent use.
+type PayloadCodec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+// NewPayloadCodec makes a codec that works in the calling goroutine only.
+func NewPayloadCodec() (*PayloadCodec, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		return nil, fmt.Errorf("zstd encoder: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*MaxPayloadBytes))
+	if err != nil {
+		return nil, fmt.Errorf("zstd decoder: %w", err)
+	}
+	return &PayloadCodec{enc: enc, dec: dec}, nil
+}
+
+// Compress compresses record lines that are joined by line feeds.
+func (c *PayloadCodec) Compress(joined []byte) []byte {
+	return c.enc.EncodeAll(joined, make([]byte, 0, len(joined)/4))
+}
+
+// Lines decompresses a payload into its record lines, in leaf order; want is how many there must be. The line of an
+// erased record is empty.
+func (c *PayloadCodec) Lines(compressed []byte, want uint64) ([][]byte, error) {
+	joined, err := c.dec.DecodeAll(compressed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("payload does not decompress: %w", err)
+	}
+	lines := bytes.Split(joined, []byte("\n"))
+	if uint64(len(lines)) != want {
+		return nil, fmt.Errorf("payload holds %d records, its commit says %d", len(lines), want)
+	}
+	return lines, nil
+}
