@@ -1,0 +1,4 @@
+package ledger
+
+// Hash is a SHA-256 hash.
+type Hash = [32]byte
