@@ -1,4 +1,0 @@
-package ledger
-
-// Hash is a SHA-256 hash.
-type Hash = [32]byte
