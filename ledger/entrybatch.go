@@ -47,7 +47,7 @@ var lockModes = []LockMode{LockNone, LockGovernance, LockCompliance}
 type PositionRange struct {
 	Cluster   string // Kafka cluster id
 	Topic     string
-	Partition uint64
+	Partition int
 	From      uint64
 	Next      uint64
 }
@@ -89,7 +89,7 @@ func (e *BatchEntry) code(c *entryCoder) {
 		c.object(func() {
 			c.text("cluster", &v.Cluster, entryKafkaName)
 			c.text("topic", &v.Topic, entryKafkaName)
-			c.number("partition", &v.Partition)
+			c.partition("partition", &v.Partition)
 			c.number("from", &v.From)
 			c.number("next", &v.Next)
 		})

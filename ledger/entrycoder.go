@@ -1,10 +1,10 @@
 package ledger
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -194,6 +194,18 @@ func (c *entryCoder) number(name string, v *uint64) {
 	c.numberValue(v)
 }
 
+// partition codes the number of a Kafka partition, which has 31 bits.
+func (c *entryCoder) partition(name string, v *int) {
+	c.member(name)
+	n := uint64(max(*v, 0))
+	c.numberValue(&n)
+	if c.err == nil && (*v < 0 || n > math.MaxInt32) {
+		c.fail("not a partition")
+		return
+	}
+	*v = int(n)
+}
+
 func (c *entryCoder) boolValue(v *bool) {
 	if c.reading {
 		*v = c.next("true")
@@ -224,17 +236,17 @@ func (c *entryCoder) hash(name string, v *Hash) {
 
 // rootValue codes the root of a tree, in standard base64.
 func (c *entryCoder) rootValue(v *Hash) {
-	s := base64.StdEncoding.EncodeToString(v[:])
+	s := FormatHash(*v)
 	c.quoted(&s)
 	if c.err != nil || !c.reading {
 		return
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) != len(v) || len(s) != 44 {
+	root, err := ParseHash(s)
+	if err != nil || FormatHash(root) != s { // the decoder skips line feeds
 		c.fail("not the base64 of 32 bytes")
 		return
 	}
-	*v = Hash(raw)
+	*v = root
 }
 
 func (c *entryCoder) root(name string, v *Hash) {

@@ -77,6 +77,8 @@ func drawValue(t *rapid.T, v reflect.Value, field string) {
 		v.SetString(rapid.StringMatching(pattern).Draw(t, field))
 	case reflect.Uint64:
 		v.SetUint(rapid.Uint64().Draw(t, field))
+	case reflect.Int:
+		v.SetInt(rapid.Int64Range(0, 1<<31-1).Draw(t, field))
 	case reflect.Int64:
 		v.SetInt(rapid.Int64Range(0, maxEntryTime).Draw(t, field))
 	case reflect.Bool:

@@ -19,10 +19,11 @@ func SetRoot(salt [32]byte, leaves [][]byte) Hash {
 	tree := factory.NewEmptyRange(0)
 	var b []byte
 	for _, leaf := range leaves {
-		b = append(append(append(b[:0], 0x13), salt[:]...), leaf...)
+		b = append(append(append(b[:0], domainSet), salt[:]...), leaf...)
 		value := sha256.Sum256(b)
+		leafHash := LeafHash(value[:])
 		// Append and GetRootHash fail only for ranges that do not start at 0.
-		_ = tree.Append(rfc6962.DefaultHasher.HashLeaf(value[:]), nil)
+		_ = tree.Append(leafHash[:], nil)
 	}
 	if tree.End() == 0 {
 		return Hash(rfc6962.DefaultHasher.EmptyRoot())

@@ -7,7 +7,8 @@ import "strings"
 // in schemas/control state the same sets as patterns.
 var (
 	entryID           = textKind{"an id", func(s string) bool { return isID(s, 128) }}
-	entryOrigin       = textKind{"the origin of a log", func(s string) bool { return isID(s, 255) && strings.IndexByte(s, '+') < 0 }}
+	entryLedger       = textKind{"the name of a ledger", ValidOriginWord}
+	entryOrigin       = textKind{"the origin of a log", isOrigin}
 	entryStoreID      = textKind{"the id of a store", func(s string) bool { return isID(s, 255) }}
 	entryHex64        = textKind{"64 lower-case hex digits", func(s string) bool { return len(s) == 64 && consists(s, isHex) }}
 	entryEpoch        = textKind{"32 lower-case hex digits", func(s string) bool { return len(s) == 32 && consists(s, isHex) }}
@@ -44,6 +45,12 @@ func isID(s string, limit int) bool {
 		consists(s, func(b byte) bool { return isKafka(b) || b == '/' || b == ':' || b == '+' })
 }
 
+// isOrigin tells whether s is an origin with a shard number of at most nine digits.
+func isOrigin(s string) bool {
+	o, err := ParseOrigin(s)
+	return err == nil && o.Shard < 1e9
+}
+
 // isCode tells whether s matches [a-z][a-z0-9_]{0,63}.
 func isCode(s string) bool {
 	return s != "" && len(s) <= 64 && isLower(s[0]) &&
@@ -70,7 +77,7 @@ func isVKey(s string) bool {
 	name, rest, _ := strings.Cut(s, "+")
 	hash, key, ok := strings.Cut(rest, "+")
 	padding := len(key) - len(strings.TrimRight(key, "="))
-	return ok && len(s) <= 512 && entryOrigin.ok(name) && len(hash) == 8 && consists(hash, isHex) &&
+	return ok && len(s) <= 512 && isID(name, 255) && len(hash) == 8 && consists(hash, isHex) &&
 		padding <= 2 && len(key) > padding &&
 		consists(key[:len(key)-padding], func(b byte) bool { return isAlphaNum(b) || b == '+' || b == '/' })
 }

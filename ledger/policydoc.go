@@ -115,9 +115,7 @@ func ParsePolicyDocument(raw []byte) (*PolicyDocument, error) {
 }
 
 // ControlOrigin is the origin of the control log that the document is for.
-func (p *PolicyDocument) ControlOrigin() string {
-	return p.Ledger + "/" + p.Jurisdiction + "/control"
-}
+func (p *PolicyDocument) ControlOrigin() string { return ControlOrigin(p.Ledger, p.Jurisdiction) }
 
 // Log returns the verifier key of a log of the cell.
 func (p *PolicyDocument) Log(origin string) (vkey string, ok bool) {
@@ -139,13 +137,10 @@ func (p *PolicyDocument) Emitter(id string) (Role, bool) {
 	return "", false
 }
 
-// AttachmentKey is the key of the attachment with that hash, under its log's origin.
-func AttachmentKey(hash Hash) string { return fmt.Sprintf("attachment/%x", hash[:]) }
-
 func (p *PolicyDocument) code(c *entryCoder) {
 	c.object(func() {
 		c.literal("v", "1")
-		c.text("ledger", &p.Ledger, entryOrigin)
+		c.text("ledger", &p.Ledger, entryLedger)
 		c.text("jurisdiction", &p.Jurisdiction, entryJurisdiction)
 		entryList(c, "regions", &p.Regions, func(v *string) { c.textValue(v, entryRegion) },
 			func(a, b *string) int { return strings.Compare(*a, *b) })
