@@ -17,3 +17,8 @@ require (
 	golang.org/x/term v0.47.0
 	pgregory.net/rapid v1.3.0
 )
+
+require (
+	golang.org/x/crypto v0.53.0 // indirect
+	google.golang.org/protobuf v1.36.11 // indirect
+)
