@@ -123,6 +123,9 @@ func PayloadKey(first uint64, hash Hash) string {
 	return fmt.Sprintf("%s%020d-%s", PayloadPrefix, first, hex.EncodeToString(hash[:8]))
 }
 
+// AttachmentKey is the object key of an attachment, after the origin; hash is the hex SHA-256 of its bytes.
+func AttachmentKey(hash string) string { return AttachmentPrefix + hash }
+
 // Line encodes the header, without a line feed.
 func (h *Header) Line() ([]byte, error) {
 	c := *h
