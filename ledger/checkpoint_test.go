@@ -1,15 +1,16 @@
-package ledger
+package ledger_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/mod/sumdb/note"
+
+	. "domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/ledgertest"
 )
 
 const (
@@ -17,48 +18,10 @@ const (
 	testEvents  = "ledger.example/eu/events/0"
 )
 
-// testKey makes the same key every time: its seed is the hash of the name.
-func testKey(t testing.TB, origin string) (note.Signer, string) {
-	t.Helper()
-	seed := sha256.Sum256([]byte(origin))
-	skey, vkey, err := GenerateLogKey(bytes.NewReader(seed[:]), origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := note.NewSigner(skey)
-	if err != nil {
-		t.Fatalf("note does not read our skey: %v", err)
-	}
-	if _, err := note.NewVerifier(vkey); err != nil {
-		t.Fatalf("note does not read our vkey: %v", err)
-	}
-	return signer, vkey
-}
-
-func testWitness(t testing.TB, name string) *Cosigner {
-	t.Helper()
-	seed := sha256.Sum256([]byte(name))
-	c, err := NewCosigner(name, ed25519.NewKeyFromSeed(seed[:]), func() time.Time { return time.Unix(1700000000, 0) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func testCheckpoint(t testing.TB, c Checkpoint, further ...note.Signer) []byte {
-	t.Helper()
-	signer, _ := testKey(t, c.Origin)
-	signed, err := SignCheckpoint(c, signer, further...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
-}
-
 func TestCheckpointRoundTrip(t *testing.T) {
 	for _, size := range []uint64{0, 1, 256, MaxTreeSize} {
 		want := Checkpoint{testEvents, size, sha256.Sum256([]byte{1})}
-		signer, vkey := testKey(t, testEvents)
+		signer, vkey := ledgertest.Key(t, testEvents)
 		signed, err := SignCheckpoint(want, signer)
 		if err != nil {
 			t.Fatal(err)
@@ -84,7 +47,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 }
 
 func TestSignCheckpointRefuses(t *testing.T) {
-	signer, _ := testKey(t, testEvents)
+	signer, _ := ledgertest.Key(t, testEvents)
 	for name, c := range map[string]Checkpoint{
 		"key of another log": {Origin: testControl},
 		"no origin":          {},
@@ -138,8 +101,8 @@ func TestParseCheckpointRefuses(t *testing.T) {
 
 // Every single-bit change of a signed checkpoint is noticed by whoever has the key.
 func TestCheckpointBitFlips(t *testing.T) {
-	signed := testCheckpoint(t, Checkpoint{testEvents, 300, sha256.Sum256([]byte("root"))})
-	_, vkey := testKey(t, testEvents)
+	signed := ledgertest.Sign(t, Checkpoint{testEvents, 300, sha256.Sum256([]byte("root"))})
+	_, vkey := ledgertest.Key(t, testEvents)
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
 		t.Fatal(err)
@@ -154,8 +117,8 @@ func TestCheckpointBitFlips(t *testing.T) {
 }
 
 func FuzzParseCheckpoint(f *testing.F) {
-	f.Add(testCheckpoint(f, Checkpoint{testEvents, 300, Hash{1}}, testWitness(f, "w.example/1")))
-	f.Add(testCheckpoint(f, Checkpoint{testControl, 0, Hash{}}))
+	f.Add(ledgertest.Sign(f, Checkpoint{testEvents, 300, Hash{1}}, ledgertest.Witness(f, "w.example/1")))
+	f.Add(ledgertest.Sign(f, Checkpoint{testControl, 0, Hash{}}))
 	f.Add([]byte("a\n1\n\n— a b\n"))
 	f.Fuzz(func(t *testing.T, signed []byte) {
 		c, err := ParseCheckpoint(signed, "")

@@ -1,4 +1,4 @@
-package ledger
+package ledger_test
 
 import (
 	"bytes"
@@ -8,12 +8,15 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
+
+	. "domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/ledgertest"
 )
 
 func TestPolicyRoundTrip(t *testing.T) {
-	_, logKey := testKey(t, testControl)
-	_, eventsKey := testKey(t, testEvents)
-	w := func(n string) string { return testWitness(t, n).VKey() }
+	_, logKey := ledgertest.Key(t, testControl)
+	_, eventsKey := ledgertest.Key(t, testEvents)
+	w := func(n string) string { return ledgertest.Witness(t, n).VKey() }
 	file := "# who to believe\n\n" +
 		"log " + logKey + "\n" +
 		"\tlog  " + eventsKey + " https://logs.example/eu/events/0 \n" +
@@ -46,8 +49,8 @@ func TestPolicyRoundTrip(t *testing.T) {
 }
 
 func TestParsePolicyRefuses(t *testing.T) {
-	_, logKey := testKey(t, testControl)
-	w1, w2 := testWitness(t, "w.example/1").VKey(), testWitness(t, "w.example/2").VKey()
+	_, logKey := ledgertest.Key(t, testControl)
+	w1, w2 := ledgertest.Witness(t, "w.example/1").VKey(), ledgertest.Witness(t, "w.example/2").VKey()
 	for name, bad := range map[string]string{
 		"no quorum":                 "log " + logKey + "\n",
 		"two quorums":               "quorum none\nquorum none\n",
@@ -82,17 +85,17 @@ func TestParsePolicyRefuses(t *testing.T) {
 }
 
 func TestPolicyVerify(t *testing.T) {
-	_, logKey := testKey(t, testControl)
+	_, logKey := ledgertest.Key(t, testControl)
 	signer := func(names string) (s []note.Signer) {
 		for _, n := range strings.Fields(names) {
-			s = append(s, testWitness(t, "w.example/"+n))
+			s = append(s, ledgertest.Witness(t, "w.example/"+n))
 		}
 		return s
 	}
 	policy := func(tail string) Policy {
 		file := "log " + logKey + "\n"
 		for _, n := range []string{"1", "2", "3", "4"} {
-			file += "witness w" + n + " " + testWitness(t, "w.example/"+n).VKey() + "\n"
+			file += "witness w" + n + " " + ledgertest.Witness(t, "w.example/"+n).VKey() + "\n"
 		}
 		p, err := ParsePolicy([]byte(file + tail))
 		if err != nil {
@@ -122,7 +125,7 @@ func TestPolicyVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := policy(tc.tail)
-			signed := testCheckpoint(t, c, signer(tc.cosigners)...)
+			signed := ledgertest.Sign(t, c, signer(tc.cosigners)...)
 			got, _, err := p.Verify(signed, testControl)
 			if tc.met != (err == nil) {
 				t.Fatalf("got %+v, %v", got, err)
@@ -137,23 +140,23 @@ func TestPolicyVerify(t *testing.T) {
 	}
 
 	p := policy("group g 2 w1 w2 w3\nquorum g\n")
-	signed := testCheckpoint(t, c, signer("stranger 3 1")...)
+	signed := ledgertest.Sign(t, c, signer("stranger 3 1")...)
 	opened, err := p.Open(signed, testControl)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !opened.Satisfied || len(opened.Cosignatures) != 2 || opened.Cosignatures[0].Witness != "w3" ||
-		opened.Cosignatures[0].Time.Unix() != 1700000000 || !reflect.DeepEqual(opened.Unknown, []string{"w.example/stranger"}) {
+		opened.Cosignatures[0].Time.Unix() != ledgertest.CosignTime.Unix() || !reflect.DeepEqual(opened.Unknown, []string{"w.example/stranger"}) {
 		t.Fatalf("opened: %+v", opened)
 	}
 	if _, _, err := p.Verify(signed, testEvents); err == nil || errors.Is(err, ErrUnknownLog) {
 		t.Fatalf("the checkpoint of another log: %v", err)
 	}
-	foreign := testCheckpoint(t, Checkpoint{testEvents, 1, Hash{}})
+	foreign := ledgertest.Sign(t, Checkpoint{testEvents, 1, Hash{}})
 	if _, _, err := p.Verify(foreign, testEvents); !errors.Is(err, ErrUnknownLog) {
 		t.Fatalf("a log that the policy does not list: %v", err)
 	}
-	other, _ := testKey(t, testEvents)
+	other, _ := ledgertest.Key(t, testEvents)
 	forged, err := note.Sign(&note.Note{Text: string(c.Append(nil))}, other)
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +169,8 @@ func TestPolicyVerify(t *testing.T) {
 		t.Fatal("the zero policy accepted a checkpoint")
 	}
 	// A bad cosignature by a known witness spoils the note, even where the quorum is met without it.
-	lines := bytes.SplitAfter(testCheckpoint(t, c, signer("1 2 3")...), []byte("\n"))
-	otherwise := bytes.SplitAfter(testCheckpoint(t, Checkpoint{testControl, 13, Hash{7}}, signer("1 2 3")...), []byte("\n"))
+	lines := bytes.SplitAfter(ledgertest.Sign(t, c, signer("1 2 3")...), []byte("\n"))
+	otherwise := bytes.SplitAfter(ledgertest.Sign(t, Checkpoint{testControl, 13, Hash{7}}, signer("1 2 3")...), []byte("\n"))
 	lines[7] = otherwise[7]
 	if _, _, err := p.Verify(bytes.Join(lines, nil), testControl); err == nil || errors.Is(err, ErrQuorum) {
 		t.Fatalf("a cosignature of another checkpoint: %v", err)
@@ -175,8 +178,8 @@ func TestPolicyVerify(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	_, logKey := testKey(f, testControl)
-	w := testWitness(f, "w.example/1").VKey()
+	_, logKey := ledgertest.Key(f, testControl)
+	w := ledgertest.Witness(f, "w.example/1").VKey()
 	f.Add([]byte("log " + logKey + "\nwitness w " + w + " u\ngroup g any w\nquorum g\n"))
 	f.Add([]byte("quorum none"))
 	f.Fuzz(func(t *testing.T, file []byte) {

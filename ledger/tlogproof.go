@@ -105,7 +105,7 @@ func (p *Proof) VerifyInclusion(leafHash Hash, c Checkpoint) error {
 	}
 	if !bytes.Equal(root, c.Root[:]) {
 		return fmt.Errorf("inclusion proof of leaf %d at size %d leads to root %s, the checkpoint says %s", p.Index, c.Size,
-			base64.StdEncoding.EncodeToString(root), base64.StdEncoding.EncodeToString(c.Root[:]))
+			FormatHash(Hash(root)), FormatHash(c.Root))
 	}
 	return nil
 }

@@ -1,82 +1,30 @@
-package ledger
+package ledger_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 
-	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
+
+	. "domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/ledgertest"
 )
 
-// testTree holds the leaf hashes of a tree in golang.org/x/mod/sumdb/tlog's order, an implementation that nobody here
-// wrote, to make proofs with.
-type testTree struct {
-	hashes []tlog.Hash
-	size   int64
-}
-
-func (tr *testTree) add(t testing.TB, leaves ...[]byte) {
-	t.Helper()
-	for _, leaf := range leaves {
-		hashes, err := tlog.StoredHashes(tr.size, leaf, tr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr.hashes = append(tr.hashes, hashes...)
-		tr.size++
-	}
-}
-
-func (tr *testTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	var hashes []tlog.Hash
-	for _, i := range indexes {
-		hashes = append(hashes, tr.hashes[i])
-	}
-	return hashes, nil
-}
-
-func (tr *testTree) root(t testing.TB, size int64) Hash {
-	t.Helper()
-	if size == 0 {
-		return sha256.Sum256(nil)
-	}
-	h, err := tlog.TreeHash(size, tr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Hash(h)
-}
-
-func (tr *testTree) prove(t testing.TB, index, size int64) []Hash {
-	t.Helper()
-	p, err := tlog.ProveRecord(size, index, tr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var hashes []Hash
-	for _, h := range p {
-		hashes = append(hashes, Hash(h))
-	}
-	return hashes
-}
-
-func testLeafHash(leaf []byte) Hash { return sha256.Sum256(append([]byte{0}, leaf...)) }
-
 func TestVerifyInclusion(t *testing.T) {
-	var tree testTree
+	var tree ledgertest.Tree
 	for i := range 70 {
-		tree.add(t, fmt.Appendf(nil, "leaf %d", i))
+		tree.Add(t, fmt.Appendf(nil, "leaf %d", i))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		size := rapid.Int64Range(1, 70).Draw(rt, "size")
-		index := rapid.Int64Range(0, size-1).Draw(rt, "index")
-		c := Checkpoint{testEvents, uint64(size), tree.root(t, size)}
-		p := &Proof{Index: uint64(index), Hashes: tree.prove(t, index, size), Checkpoint: []byte("…")}
-		leaf := testLeafHash(fmt.Appendf(nil, "leaf %d", index))
+		size := rapid.Uint64Range(1, 70).Draw(rt, "size")
+		index := rapid.Uint64Range(0, size-1).Draw(rt, "index")
+		c := tree.Checkpoint(t, testEvents, size)
+		p := tree.Prove(t, index, size)
+		p.Checkpoint = []byte("…")
+		leaf := LeafHash(fmt.Appendf(nil, "leaf %d", index))
 		again, err := ParseProof(p.Append(nil))
 		if err != nil || !reflect.DeepEqual(again, p) {
 			rt.Fatalf("%+v became %+v, %v", p, again, err)
@@ -92,7 +40,7 @@ func TestVerifyInclusion(t *testing.T) {
 				rt.Fatalf("leaf %d verifies as leaf %d of %d", index, other, size)
 			}
 		}
-		if p.VerifyInclusion(testLeafHash([]byte("forged")), c) == nil {
+		if p.VerifyInclusion(LeafHash([]byte("forged")), c) == nil {
 			rt.Fatal("a leaf that is not there verifies")
 		}
 		longer := *p
