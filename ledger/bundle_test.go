@@ -43,7 +43,7 @@ func TestVerifyBundle(t *testing.T) {
 	control, events := ledgertest.Policy(t, cell.Control, w), ledgertest.Policy(t, cell.Origin)
 	witnessedEvents := ledgertest.Policy(t, cell.Origin, w)
 	foreign := ledgertest.Policy(t, other.Control)
-	both := Policy{Logs: append(append([]PolicyLog{}, foreign.Logs...), ledgertest.Policy(t, cell.Control).Logs...), Quorum: "none"}
+	both := Policy{Logs: append(append([]TrustedLog{}, foreign.Logs...), ledgertest.Policy(t, cell.Control).Logs...), Quorum: "none"}
 
 	for _, tt := range []struct {
 		name     string

@@ -12,7 +12,7 @@ import (
 
 // Limits of a policy file.
 const (
-	MaxPolicyBytes = 256 << 10
+	MaxTrustPolicyBytes = 256 << 10
 	maxPolicyItems = 256 // of logs, of witnesses, of groups
 )
 
@@ -27,14 +27,14 @@ var (
 //
 // A Policy is a value: build it field by field and let Check look at it, or parse a file.
 type Policy struct {
-	Logs      []PolicyLog
+	Logs      []TrustedLog
 	Witnesses []PolicyWitness
 	Groups    []PolicyGroup // a group may name witnesses, and groups that stand before it
 	Quorum    string        // name of a witness or group, or "none"
 }
 
-// PolicyLog is a `log` line. The key's name is the log's origin.
-type PolicyLog struct{ VKey, URL string }
+// TrustedLog is a `log` line. The key's name is the log's origin.
+type TrustedLog struct{ VKey, URL string }
 
 // PolicyWitness is a `witness` line.
 type PolicyWitness struct{ Name, VKey, URL string }
@@ -84,8 +84,8 @@ func (p *Policy) Append(dst []byte) []byte {
 // line), the file is refused rather than understood in one of two ways.
 func ParsePolicy(file []byte) (Policy, error) {
 	var p Policy
-	if len(file) > MaxPolicyBytes {
-		return p, fmt.Errorf("policy is %d bytes long, at most %d are allowed", len(file), MaxPolicyBytes)
+	if len(file) > MaxTrustPolicyBytes {
+		return p, fmt.Errorf("policy is %d bytes long, at most %d are allowed", len(file), MaxTrustPolicyBytes)
 	}
 	for i, line := range bytes.Split(file, []byte("\n")) {
 		if err := p.parseLine(string(line)); err != nil {
@@ -139,7 +139,7 @@ func (p *Policy) parseLine(line string) error {
 	}
 	switch items[0] {
 	case "log":
-		p.Logs = append(p.Logs, PolicyLog{VKey: item(1), URL: item(2)})
+		p.Logs = append(p.Logs, TrustedLog{VKey: item(1), URL: item(2)})
 	case "witness":
 		p.Witnesses = append(p.Witnesses, PolicyWitness{Name: item(1), VKey: item(2), URL: item(3)})
 	case "group":

@@ -31,7 +31,7 @@ func TestPolicyRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Policy{
-		Logs:      []PolicyLog{{logKey, ""}, {eventsKey, "https://logs.example/eu/events/0"}},
+		Logs:      []TrustedLog{{logKey, ""}, {eventsKey, "https://logs.example/eu/events/0"}},
 		Witnesses: []PolicyWitness{{"w1", w("w.example/1"), "https://w.example/"}, {"w2", w("w.example/2"), ""}, {"ẅ3", w("w.example/3"), ""}},
 		Groups:    []PolicyGroup{{"both", 2, []string{"w1", "w2"}}, {"one", 1, []string{"both", "ẅ3"}}},
 		Quorum:    "one",

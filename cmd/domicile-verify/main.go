@@ -92,7 +92,7 @@ func exitCode(r ledger.Result) int {
 func readPolicies(paths []string) ([]ledger.Policy, error) {
 	var policies []ledger.Policy
 	for _, path := range paths {
-		file, err := readFile(path, ledger.MaxPolicyBytes)
+		file, err := readFile(path, ledger.MaxTrustPolicyBytes)
 		if err != nil {
 			return nil, fmt.Errorf("policy: %w", err)
 		}

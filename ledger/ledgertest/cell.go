@@ -141,7 +141,7 @@ func (c *Cell) Bundle(t testing.TB, index uint64, witnesses ...note.Signer) *led
 func Policy(t testing.TB, origin string, witnesses ...*ledger.Cosigner) ledger.Policy {
 	t.Helper()
 	_, vkey := Key(t, origin)
-	p := ledger.Policy{Logs: []ledger.PolicyLog{{VKey: vkey}}, Quorum: "none"}
+	p := ledger.Policy{Logs: []ledger.TrustedLog{{VKey: vkey}}, Quorum: "none"}
 	if len(witnesses) == 0 {
 		return p
 	}

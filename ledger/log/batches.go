@@ -1,0 +1,230 @@
+package log
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"domicile.dev/domicile/internal/crash"
+	"domicile.dev/domicile/ledger"
+)
+
+// batches binds published ranges of an events log into the control log: at once after a quiet time, every BatchEvery
+// under load, and whenever somebody flushes. A writer that starts reads back what its last batch entry lacks, so a
+// crash between publication and entry leaves no hole.
+type batches struct {
+	log  *Events
+	wake chan struct{}
+
+	mu      sync.Mutex
+	commits []commitFacts // committed and in no batch entry yet
+
+	writing sync.Mutex        // of the one entry that is written at a time
+	size    uint64            // up to which leaves are bound
+	next    map[Source]uint64 // marks at that size
+	last    time.Time
+}
+
+// commitFacts is what a batch entry needs to know of a commit.
+type commitFacts struct {
+	header  ledger.Header
+	hash    string
+	regions map[string]uint64
+}
+
+func factsOf(h *ledger.Header, hash string, leaves [][]byte) (commitFacts, error) {
+	f := commitFacts{header: *h, hash: hash, regions: make(map[string]uint64)}
+	for _, leaf := range leaves {
+		l, err := ledger.ParseLeaf(leaf)
+		if err != nil {
+			return f, fmt.Errorf("commit %d: %w", h.Seq, err)
+		}
+		f.regions[l.Region]++
+	}
+	return f, nil
+}
+
+// loadBatches reads back the commits that no batch entry covers.
+func loadBatches(ctx context.Context, e *Events) (*batches, error) {
+	b := &batches{log: e, wake: make(chan struct{}, 1), next: make(map[Source]uint64)}
+	from := uint64(0)
+	if last := e.cfg.LastBatch; last != nil {
+		from, b.size = last.CommitSeq+1, last.Size
+		header, _, err := e.header(ctx, last.CommitSeq)
+		if err != nil {
+			return nil, err
+		}
+		b.mark(header)
+	}
+	for seq := from; seq <= e.head.Seq; seq++ {
+		commit, err := e.read(ctx, seq)
+		if err != nil {
+			return nil, err
+		}
+		facts, err := factsOf(&commit.Header, lineHash(commit.Line), commit.Leaves)
+		if err != nil {
+			return nil, err
+		}
+		b.commits = append(b.commits, facts)
+	}
+	return b, nil
+}
+
+func (b *batches) mark(h *ledger.Header) {
+	for _, c := range h.Collectors {
+		b.next[Source{c.ID, c.Epoch}] = c.Next
+	}
+}
+
+// committed takes note of a commit.
+func (b *batches) committed(h *ledger.Header, hash string, leaves [][]byte) error {
+	facts, err := factsOf(h, hash, leaves)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.commits = append(b.commits, facts)
+	return nil
+}
+
+// published is told after each publication.
+func (b *batches) published(context.Context) {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *batches) run(ctx context.Context) error {
+	for {
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return nil
+		}
+		b.writing.Lock()
+		pause := b.log.cfg.BatchEvery - time.Since(b.last)
+		b.writing.Unlock()
+		if pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		if err := b.write(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return b.log.fail(err)
+		}
+	}
+}
+
+// write binds everything that is published and not bound yet. Repeats that were dropped without a leaf wait for the
+// next leaf: a range is never empty.
+func (b *batches) write(ctx context.Context) error {
+	if b.log.cfg.Control == nil {
+		return nil
+	}
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	done := b.log.pub.published()
+	if done.size == b.size || done.note == nil {
+		return nil
+	}
+	b.mu.Lock()
+	n := 0
+	for n < len(b.commits) && b.commits[n].header.Seq <= done.seq {
+		n++
+	}
+	commits := b.commits[:n:n]
+	b.mu.Unlock()
+	if n == 0 || commits[n-1].header.Size != done.size {
+		return fmt.Errorf("log %s: published %d leaves at commit %d, which is not among the commits to bind", b.log.origin, done.size, done.seq)
+	}
+	entry, err := b.entry(commits)
+	if err != nil {
+		return err
+	}
+	crash.Point("batch/before")
+	if _, err := b.log.cfg.Control.Append(ctx, entry); err != nil {
+		return fmt.Errorf("log %s: binding [%d, %d): %w", b.log.origin, entry.First, entry.Size, err)
+	}
+	crash.Point("batch/after")
+	b.size = done.size
+	for i := range commits {
+		b.mark(&commits[i].header)
+	}
+	b.last = time.Now()
+	b.mu.Lock()
+	b.commits = slices.Delete(b.commits, 0, n)
+	b.mu.Unlock()
+	return nil
+}
+
+// entry is the batch entry of consecutive commits.
+func (b *batches) entry(commits []commitFacts) (*ledger.BatchEntry, error) {
+	last := &commits[len(commits)-1]
+	e := &ledger.BatchEntry{Origin: b.log.origin, CommitSeq: last.header.Seq, First: b.size, Size: last.header.Size}
+	var err error
+	if e.CommitHash, err = parseHex(last.hash); err != nil {
+		return nil, err
+	}
+	if e.Root, err = ledger.ParseHash(last.header.Root); err != nil {
+		return nil, err
+	}
+	if e.Rules, err = parseHex(last.header.Rules); err != nil {
+		return nil, err
+	}
+	classes := make(map[string]*ledger.BatchClass)
+	marks := make(map[Source]uint64)
+	regions := make(map[string]uint64)
+	for _, c := range commits {
+		if c.header.Rules != last.header.Rules {
+			return nil, fmt.Errorf("commit %d: the movement rules change within a batch", c.header.Seq)
+		}
+		e.Duplicates += c.header.Duplicates
+		e.Hits += c.header.Hits
+		for _, p := range c.header.Payloads {
+			class := classes[p.Class]
+			if class == nil {
+				class = &ledger.BatchClass{Class: p.Class, Lock: ledger.LockNone}
+				classes[p.Class] = class
+			}
+			class.Objects++
+			class.Records += p.Records
+		}
+		for _, m := range c.header.Collectors {
+			marks[Source{m.ID, m.Epoch}] = m.Next
+		}
+		for region, n := range c.regions {
+			regions[region] += n
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(classes)) {
+		e.Classes = append(e.Classes, *classes[name])
+	}
+	for _, region := range slices.Sorted(maps.Keys(regions)) {
+		e.LeafRegions = append(e.LeafRegions, ledger.RegionCount{Region: region, Count: regions[region]})
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(marks), Source.compare) {
+		if from := b.next[s]; marks[s] > from {
+			e.Collectors = append(e.Collectors, ledger.CollectorRange{ID: s.Collector, Epoch: s.Epoch, From: from, Next: marks[s]})
+		}
+	}
+	return e, nil
+}
+
+func parseHex(s string) (h ledger.Hash, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(h) {
+		return h, fmt.Errorf("%q is not a hash", s)
+	}
+	return ledger.Hash(b), nil
+}

@@ -1,0 +1,187 @@
+package log
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/custody"
+	"domicile.dev/domicile/ledger/store"
+)
+
+// cell is a cell's logs in a directory of the test, with what a second process would find there.
+type cell struct {
+	t    testing.TB
+	dir  string
+	keys map[string][2]string // origin to skey, vkey
+
+	// The stores, which a test may wrap or replace.
+	locked, open store.Store
+	payloadKeys  store.Keys
+
+	change func(*EventsConfig)
+	clock  func() time.Time
+}
+
+const (
+	testLedger  = "test"
+	testJur     = "eu"
+	testControl = testLedger + "/" + testJur + "/control"
+	testEvents  = testLedger + "/" + testJur + "/events/0"
+)
+
+func newCell(t testing.TB) *cell {
+	t.Helper()
+	c := &cell{t: t, dir: t.TempDir(), keys: make(map[string][2]string)}
+	c.must(store.MakeDir(c.temp()))
+	c.must(store.InitDir(c.path(), c.temp(), rand.Reader))
+	c.reopenStores()
+	for _, origin := range []string{testControl, testEvents} {
+		skey, vkey, err := ledger.GenerateLogKey(rand.Reader, origin)
+		c.must(err)
+		c.keys[origin] = [2]string{skey, vkey}
+		c.must(Create(context.Background(), c.config(origin), ledger.StreamRef{}))
+	}
+	return c
+}
+
+func (c *cell) path() string { return filepath.Join(c.dir, "cell") }
+func (c *cell) temp() string { return filepath.Join(c.dir, "tmp") }
+
+func (c *cell) reopenStores() {
+	c.t.Helper()
+	stores, err := store.OpenCell(c.path(), c.temp())
+	c.must(err)
+	c.locked, c.open, c.payloadKeys = stores.Locked, stores.Open, stores.Keys
+}
+
+func (c *cell) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cell) config(origin string) Config {
+	signer, err := note.NewSigner(c.keys[origin][0])
+	c.must(err)
+	return Config{
+		Origin: origin, Locked: c.locked, Open: c.open, Signer: signer, VKey: c.keys[origin][1],
+		PublishEvery: time.Millisecond, Clock: c.clock,
+	}
+}
+
+// openLogs opens the cell's logs as one process does.
+func (c *cell) openLogs() (*Control, *Events) {
+	c.t.Helper()
+	control, events, err := c.tryOpen()
+	c.must(err)
+	return control, events
+}
+
+func (c *cell) tryOpen() (*Control, *Events, error) {
+	ctx := context.Background()
+	control, err := OpenControl(ctx, c.config(testControl), "test")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.init(control); err != nil {
+		return nil, nil, errors.Join(err, control.Close())
+	}
+	writer, err := control.Start(ctx, "ledger", ledger.RoleWriter)
+	if err != nil {
+		return nil, nil, errors.Join(err, control.Close())
+	}
+	events, err := OpenEvents(ctx, c.eventsConfig(control, writer))
+	if err != nil {
+		return nil, nil, errors.Join(err, control.Close())
+	}
+	return control, events, nil
+}
+
+func (c *cell) closeLogs(control *Control, events *Events) {
+	c.t.Helper()
+	c.must(events.Close())
+	c.must(control.Close())
+}
+
+func (c *cell) eventsConfig(control *Control, writer *Component) EventsConfig {
+	cfg := EventsConfig{Config: c.config(testEvents), Keys: c.payloadKeys, Control: writer, Age: time.Millisecond}
+	control.State(func(r *custody.Replay) {
+		if last, ok := r.LastBatch(testEvents); ok {
+			cfg.LastBatch = &last
+		}
+	})
+	if c.change != nil {
+		c.change(&cfg)
+	}
+	return cfg
+}
+
+// init writes the first entry, once.
+func (c *cell) init(control *Control) error {
+	if control.Size() > 0 {
+		return nil
+	}
+	ctx := context.Background()
+	doc := ledger.PolicyDocument{
+		Ledger: testLedger, Jurisdiction: testJur, Quorum: ledger.QuorumNone, SkewMs: 600_000, Rules: ledger.EmptyHash,
+		Logs:     []ledger.PolicyLog{{Origin: testControl, VKey: c.keys[testControl][1]}, {Origin: testEvents, VKey: c.keys[testEvents][1]}},
+		Emitters: []ledger.PolicyActor{{ID: "init", Role: ledger.RoleInit}, {ID: "ledger", Role: ledger.RoleWriter}},
+		Limits:   ledger.PolicyLimits{HeartbeatMs: 60_000, SilenceMs: 600_000, LateMs: 600_000},
+	}
+	raw, err := doc.Encode()
+	if err != nil {
+		return err
+	}
+	hash, err := doc.Hash()
+	if err != nil {
+		return err
+	}
+	key := ledger.AttachmentKey(fmt.Sprintf("%x", hash))
+	if err := store.Ensure(ctx, c.locked, store.Object{Key: testControl + "/" + key, Data: raw}); err != nil {
+		return err
+	}
+	m, err := control.Init(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = m.Append(ctx, &ledger.PolicyEntry{Hash: hash, Object: key, Effective: control.Clock().UnixMilli()})
+	return err
+}
+
+// message makes a small event. n tells events apart.
+func message(n int, at time.Time) Message { return messageWith(n, at, "Op") }
+
+func messageWith(n int, at time.Time, operation string) Message {
+	uid := fmt.Sprintf("aws:111122223333:%08d", n)
+	event := fmt.Sprintf(`{"api":{"operation":%q},"cloud":{"provider":"AWS","region":"eu-central-1"},"metadata":{"uid":"%s"},"raw_data":"{}","time":%d}`, operation, uid, at.UnixMilli())
+	return Message{UID: uid, Time: at.UnixMilli(), Region: "aws:eu-central-1", Class: "default", Event: []byte(event)}
+}
+
+// numbered gives messages the numbers of one source.
+func numbered(s Source, from uint64, messages ...Message) []Message {
+	for i := range messages {
+		messages[i].Source, messages[i].Seq = s, from+uint64(i)
+	}
+	return messages
+}
+
+func some(from, n int, at time.Time) (list []Message) {
+	for i := range n {
+		list = append(list, message(from+i, at))
+	}
+	return list
+}
+
+var (
+	sourceA = Source{Collector: "collector", Epoch: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}
+	sourceB = Source{Collector: "collector", Epoch: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}
+)

@@ -1,0 +1,446 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/custody"
+	"domicile.dev/domicile/ledger/store"
+)
+
+// EventsConfig is what an events log needs besides Config.
+type EventsConfig struct {
+	Config
+	Keys store.Keys
+
+	// A commit takes what has come until it holds so many records or bytes, or until Age after the first of them.
+	MaxRecords int           // 0 means 8192
+	MaxBytes   int           // of record lines; 0 means 16 MiB, which is also the most
+	Age        time.Duration // 0 means a second
+
+	Skew        time.Duration // how far clocks may be apart; 0 means 10 minutes
+	Window      int           // uids held to recognize repeats; 0 means a million
+	MaxWaiting  int           // events that may wait for a look-up before reading stops; 0 means 10,000
+	BatchEvery  time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
+	Lookup      Lookup        // finds events that the window does not hold; nil reads the log itself
+	Control     *Component    // writes batch entries and findings
+	LastBatch   *custody.Batch
+	Renormalize func(event []byte) (content ledger.Hash, err error) // normalizes an event's raw data again; may be nil
+	Reject      func(ctx context.Context, m *Message, reason error) error
+}
+
+func (c *EventsConfig) defaults() {
+	c.Config.defaults()
+	for _, d := range []struct {
+		value *int
+		byDef int
+	}{{&c.MaxRecords, 8192}, {&c.MaxBytes, ledger.MaxPayloadBytes}, {&c.Window, 1_000_000}, {&c.MaxWaiting, 10_000}} {
+		if *d.value <= 0 {
+			*d.value = d.byDef
+		}
+	}
+	c.MaxBytes = min(c.MaxBytes, ledger.MaxPayloadBytes)
+	if c.Age == 0 {
+		c.Age = time.Second
+	}
+	if c.Skew == 0 {
+		c.Skew = 10 * time.Minute
+	}
+	if c.BatchEvery == 0 {
+		c.BatchEvery = time.Minute
+	}
+}
+
+// Events is the writer of one events log.
+type Events struct {
+	*writer
+	cfg    EventsConfig
+	reader *Reader
+	codec  *ledger.PayloadCodec
+
+	queue   chan *submission
+	stopped chan struct{} // closed when nobody reads the queue any more
+	cancel  context.CancelFunc
+	group   *errgroup.Group
+
+	// Of the goroutine that commits.
+	window  *window
+	lookup  Lookup
+	scan    *scanLookup // lookup, where none was given
+	marks   *marks
+	repeats uint64 // dropped since the last commit
+	waiting []waiting
+	unsaid  []*submission // taken and not answered
+	renamer preparer
+
+	batches *batches
+}
+
+// submission is one call of Append.
+type submission struct {
+	messages []Message
+	results  []Result
+	alone    bool
+	left     int // results still missing
+	done     chan error
+}
+
+// waiting is a message that a look-up could not decide yet.
+type waiting struct {
+	prepared
+	sub *submission
+	at  int // index of its result
+}
+
+// A Status says what became of a message.
+type Status int
+
+// What can become of a message.
+const (
+	Committed Status = iota + 1 // it is a leaf now
+	Duplicate                   // the event was there
+	Repeat                      // the message was there: the stream sent it twice
+	Conflict                    // committed as …~2: another event has its uid
+	Rejected                    // it is no event of this log, and was handed to Reject
+)
+
+// A Result is what became of a message. Index is that of the event's leaf, for an event that was there as well; it is
+// not known for a repeat whose uid is not held any more.
+type Result struct {
+	Status  Status
+	UID     string
+	Index   uint64
+	Indexed bool
+}
+
+// OpenEvents opens an events log and goes on where it stands. It publishes what is committed and writes the batch
+// entries that are missing. The duplicate window is read on the first Append.
+func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
+	cfg.defaults()
+	w, err := openWriter(ctx, cfg.Config)
+	if err != nil {
+		return nil, err
+	}
+	e := &Events{writer: w, cfg: cfg, queue: make(chan *submission), stopped: make(chan struct{}), marks: newMarks()}
+	if e.codec, err = ledger.NewPayloadCodec(); err != nil {
+		return nil, err
+	}
+	if e.reader, err = NewReader(cfg.Config, cfg.Keys); err != nil {
+		return nil, err
+	}
+	if e.lookup = cfg.Lookup; e.lookup == nil {
+		e.scan = newScanLookup(e.reader)
+		e.lookup = e.scan
+	}
+	if cfg.LastBatch != nil {
+		if err := w.checkBatch(ctx, cfg.LastBatch); err != nil {
+			return nil, err
+		}
+	}
+	if e.batches, err = loadBatches(ctx, e); err != nil {
+		return nil, err
+	}
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.group, ctx = errgroup.WithContext(ctx)
+	e.group.Go(func() error { defer close(e.stopped); return e.run(ctx) })
+	e.group.Go(func() error { return e.pub.run(ctx, e.batches.published) })
+	e.group.Go(func() error { return e.batches.run(ctx) })
+	return e, nil
+}
+
+// Reader reads this log.
+func (e *Events) Reader() *Reader { return e.reader }
+
+// Append gives messages to the log and returns when every one of them is committed, or was found to be there, or was
+// rejected: the sender may forget them then. alone says that nothing else will come before this is answered, so that
+// waiting for company would be in vain. After an error the sender sends the same messages again.
+func (e *Events) Append(ctx context.Context, messages []Message, alone bool) ([]Result, error) {
+	s := &submission{messages: messages, results: make([]Result, len(messages)), alone: alone, left: len(messages), done: make(chan error, 1)}
+	if len(messages) == 0 {
+		return s.results, nil
+	}
+	return s.results, e.submit(ctx, s)
+}
+
+func (e *Events) submit(ctx context.Context, s *submission) error {
+	select {
+	case e.queue <- s:
+	case <-e.stopped:
+		return e.whyStopped()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-s.done:
+		return err
+	case <-e.stopped:
+		select {
+		case err := <-s.done:
+			return err
+		default:
+			return e.whyStopped()
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Flush returns when everything that was answered before is published and bound into the control log.
+func (e *Events) Flush(ctx context.Context) error {
+	// An empty submission commits what only moved the marks.
+	if err := e.submit(ctx, &submission{alone: true, done: make(chan error, 1)}); err != nil {
+		return err
+	}
+	if err := e.pub.publish(ctx); err != nil {
+		return err
+	}
+	return e.batches.write(ctx)
+}
+
+// Close stops the writer and waits for it. What is committed and not published is published by the next one.
+func (e *Events) Close() error {
+	e.cancel()
+	return e.group.Wait()
+}
+
+// positionsEvery bounds how often a commit is made only because numbers moved on or repeats were dropped.
+const positionsEvery = 10 * time.Second
+
+// run commits. It owns the window, the marks and the tree.
+func (e *Events) run(ctx context.Context) error {
+	moved := time.Now()
+	for {
+		if err := e.room(ctx); err != nil {
+			return nil // stopped, or ctx ended; whyStopped knows
+		}
+		var retry <-chan time.Time
+		if len(e.waiting) > 0 {
+			retry = time.After(time.Second)
+		}
+		queue := e.queue
+		if len(e.waiting) > e.cfg.MaxWaiting {
+			queue = nil // reading stops until the look-up answers
+		}
+		var batch []*submission
+		select {
+		case s := <-queue:
+			batch = e.collect(ctx, s)
+		case <-retry:
+		case <-ctx.Done():
+			return nil
+		}
+		err := e.commitBatch(ctx, batch, &moved)
+		e.answer(batch, err)
+		if stopped := e.err(); stopped != nil {
+			return stopped
+		}
+	}
+}
+
+// room waits while too much is committed that could not be published.
+func (e *Events) room(ctx context.Context) error {
+	for e.pub.crowded() {
+		if err := e.pub.publish(ctx); err == nil {
+			continue
+		} else if e.err() != nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// answer tells the senders of the batch what came of it, and those of earlier ones whose events had to wait.
+func (e *Events) answer(batch []*submission, err error) {
+	if err != nil {
+		for _, s := range batch {
+			s.done <- err
+		}
+		return
+	}
+	e.unsaid = append(e.unsaid, batch...)
+	kept := e.unsaid[:0]
+	for _, s := range e.unsaid {
+		if s.left == 0 {
+			s.done <- nil
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	clear(e.unsaid[len(kept):])
+	e.unsaid = kept
+}
+
+// collect adds what else comes to the first submission, until the commit is full, old enough, or nobody else is
+// expected.
+func (e *Events) collect(ctx context.Context, first *submission) []*submission {
+	batch := []*submission{first}
+	records, size := len(first.messages), eventBytes(first.messages)
+	age := time.NewTimer(e.cfg.Age)
+	defer age.Stop()
+	for alone := first.alone; records < e.cfg.MaxRecords && size < e.cfg.MaxBytes; {
+		var s *submission
+		if alone {
+			select {
+			case s = <-e.queue:
+			default:
+				return batch
+			}
+		} else {
+			select {
+			case s = <-e.queue:
+			case <-age.C:
+				return batch
+			case <-ctx.Done():
+				return batch
+			}
+		}
+		alone = alone || s.alone
+		batch = append(batch, s)
+		records += len(s.messages)
+		size += eventBytes(s.messages)
+	}
+	return batch
+}
+
+func eventBytes(messages []Message) (n int) {
+	for i := range messages {
+		n += len(messages[i].Event) + ledger.RecordOverhead + 1
+	}
+	return n
+}
+
+// commitBatch decides about every message and commits what is new, in as many commits as the limits ask for.
+func (e *Events) commitBatch(ctx context.Context, batch []*submission, moved *time.Time) error {
+	if e.window == nil {
+		if err := e.loadWindow(ctx); err != nil {
+			return err
+		}
+	}
+	todo, err := e.fresh(batch)
+	if err != nil {
+		return err
+	}
+	todo = append(e.waiting, todo...)
+	e.waiting = nil
+	flush := slices.ContainsFunc(batch, func(s *submission) bool { return len(s.messages) == 0 })
+	for first := true; first || len(todo) > 0; first = false {
+		n := e.upToLimit(todo)
+		fresh, err := e.decide(ctx, todo[:n])
+		if err != nil {
+			return e.fail(err) // some marks have moved: the next writer begins from what is committed
+		}
+		todo = todo[n:]
+		if len(fresh) == 0 && (e.repeats == 0 || !flush && time.Since(*moved) < positionsEvery) {
+			continue
+		}
+		if err := e.commitNew(ctx, fresh); err != nil {
+			return err
+		}
+		*moved = time.Now()
+	}
+	return nil
+}
+
+// fresh numbers the messages: repeats of the stream are dropped, a hole is an error. The others are prepared.
+func (e *Events) fresh(batch []*submission) ([]waiting, error) {
+	var list []waiting
+	var messages []*Message
+	next := make(map[Source]uint64) // beyond the marks: what this batch itself brings
+	for _, s := range batch {
+		for i := range s.messages {
+			m := &s.messages[i]
+			want, ok := next[m.Source]
+			if !ok {
+				want = e.marks.next[m.Source]
+			}
+			if m.Seq < want || e.marks.handled(m.Source, m.Seq) {
+				s.results[i] = e.repeat(m)
+				s.left--
+				e.repeats++
+				continue
+			}
+			if m.Seq > want && !e.waitsBefore(m, want) {
+				return nil, &SequenceError{Source: m.Source, Want: want, Got: m.Seq}
+			}
+			next[m.Source] = m.Seq + 1
+			messages = append(messages, m)
+			list = append(list, waiting{sub: s, at: i})
+		}
+	}
+	made, err := prepare(messages, e.Rand)
+	if err != nil {
+		return nil, err
+	}
+	for i := range made {
+		list[i].prepared = made[i]
+	}
+	return list, nil
+}
+
+// waitsBefore reports whether every number from want up to that of m is accounted for: it was handled, or its event
+// waits for a look-up.
+func (e *Events) waitsBefore(m *Message, want uint64) bool {
+	waits := make(map[uint64]bool)
+	for _, w := range e.waiting {
+		if w.Source == m.Source {
+			waits[w.Seq] = true
+		}
+	}
+	for seq := want; seq < m.Seq; seq++ {
+		if !waits[seq] && !e.marks.handled(m.Source, seq) {
+			return false
+		}
+	}
+	return true
+}
+
+// repeat answers a message that was dealt with before.
+func (e *Events) repeat(m *Message) Result {
+	h, ok := e.window.uids[uidKey(m.UID)]
+	return Result{Status: Repeat, UID: m.UID, Index: h.index, Indexed: ok}
+}
+
+// upToLimit is how many of the messages fit one commit; a single one always does.
+func (e *Events) upToLimit(list []waiting) int {
+	size := 0
+	for i := range list {
+		size += len(list[i].line) + 1
+		if i > 0 && (i == e.cfg.MaxRecords || size > e.cfg.MaxBytes) {
+			return i
+		}
+	}
+	return len(list)
+}
+
+// settle notes what became of a message.
+func (e *Events) settle(w *waiting, r Result) {
+	e.marks.done(w.Source, w.Seq)
+	w.sub.results[w.at] = r
+	w.sub.left--
+	if r.Status == Duplicate {
+		e.repeats++
+	}
+}
+
+// errNoWindow wraps why appending cannot begin.
+var errNoWindow = errors.New("the window of recent uids cannot be read back, so repeats could not be recognized: appending waits")
+
+func (e *Events) loadWindow(ctx context.Context) error {
+	w, err := readWindow(ctx, e)
+	if err != nil {
+		return fmt.Errorf("log %s: %w: %w", e.origin, errNoWindow, err)
+	}
+	e.window = w
+	return nil
+}

@@ -1,0 +1,166 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+
+	"domicile.dev/domicile/ledger"
+)
+
+// key is what the window knows a uid or a content by: the first 16 bytes of its SHA-256.
+type key [16]byte
+
+func keyOf(h ledger.Hash) key { return key(h[:16]) }
+
+func uidKey(uid string) key { return keyOf(ledger.UIDHash(uid)) }
+
+// A held uid is one that the window can decide about.
+type held struct {
+	index   uint64 // of its leaf
+	content key
+}
+
+// window holds the uids of all commits since s0, and of older ones dated in the future, so that a redelivered event is
+// recognized without asking anybody.
+//
+// Let W0 be the time of commit s0−1 (−∞ for s0 = 0). An event that happened at T cannot have been committed before
+// T − skew, so if T > W0 + skew, a uid that is not held was never committed. All other events that are not held have to
+// be looked up. Events dated more than skew ahead of their commit are listed as ahead and stay held until
+// W0 + skew ≥ T, or the argument would not hold for them.
+type window struct {
+	skew  int64 // ms
+	limit int   // uids held before the oldest commits are let go
+
+	uids    map[key]held
+	commits []heldCommit // from s0 on
+	count   int          // uids of those commits
+	s0      uint64
+	w0      int64 // ms; math.MinInt64 while s0 is 0
+	ahead   []aheadEvent
+}
+
+type heldCommit struct {
+	seq  uint64
+	time int64 // ms
+	uids []key
+}
+
+// aheadEvent is an event that was dated in the future when it was committed.
+type aheadEvent struct {
+	index uint64
+	seq   uint64 // of its commit
+	time  int64  // of the event, ms
+	uid   key
+}
+
+func newWindow(skew time.Duration, limit int) *window {
+	return &window{skew: skew.Milliseconds(), limit: limit, uids: make(map[key]held), w0: math.MinInt64}
+}
+
+// startAt makes commit seq the first that is held, when a writer starts; before is the time of the commit before it.
+func (w *window) startAt(seq uint64, before int64) {
+	w.s0, w.w0 = seq, before
+	if seq == 0 {
+		w.w0 = math.MinInt64
+	}
+}
+
+// decides reports whether the window alone can say that an event of this time is new, if its uid is not held.
+func (w *window) decides(eventTime int64) bool {
+	return w.w0 == math.MinInt64 || eventTime > w.w0+w.skew
+}
+
+// add holds a uid of the commit that is being built (or read back).
+func (w *window) add(c *heldCommit, uid key, h held, eventTime int64) {
+	w.uids[uid] = h
+	c.uids = append(c.uids, uid)
+	if eventTime > c.time+w.skew && w.decides(eventTime) {
+		w.ahead = append(w.ahead, aheadEvent{h.index, c.seq, eventTime, uid})
+	}
+}
+
+// addAhead holds an event of a commit before s0 that is still dated in the future.
+func (w *window) addAhead(uid key, h held, eventTime int64) {
+	if w.decides(eventTime) {
+		w.uids[uid] = h
+		w.ahead = append(w.ahead, aheadEvent{h.index, 0, eventTime, uid})
+	}
+}
+
+// close ends a commit and lets the oldest ones go while too many uids are held. It returns what is no longer held.
+func (w *window) close(c heldCommit) (gone map[key]held) {
+	w.commits = append(w.commits, c)
+	w.count += len(c.uids)
+	var evicted []heldCommit
+	for w.count > w.limit && len(w.commits) > 1 {
+		oldest := w.commits[0]
+		w.commits = w.commits[1:]
+		w.count -= len(oldest.uids)
+		w.s0, w.w0 = oldest.seq+1, oldest.time
+		evicted = append(evicted, oldest)
+	}
+	if evicted == nil {
+		return nil
+	}
+	gone = make(map[key]held)
+	future := make(map[key]bool)
+	kept := w.ahead[:0]
+	for _, a := range w.ahead {
+		if w.decides(a.time) {
+			kept = append(kept, a)
+			future[a.uid] = true
+		} else if a.seq < w.s0 {
+			gone[a.uid] = w.uids[a.uid]
+		}
+	}
+	w.ahead = kept
+	for _, c := range evicted {
+		for _, uid := range c.uids {
+			if !future[uid] {
+				gone[uid] = w.uids[uid]
+			}
+		}
+	}
+	for uid := range gone {
+		delete(w.uids, uid)
+	}
+	return gone
+}
+
+// aheadIndexes is the `ahead` member of a commit header.
+func (w *window) aheadIndexes() []uint64 {
+	indexes := make([]uint64, 0, len(w.ahead))
+	for _, a := range w.ahead {
+		indexes = append(indexes, a.index)
+	}
+	return indexes
+}
+
+// ErrLookup is wrapped by a Lookup that cannot answer now: events that need it wait, others go on.
+var ErrLookup = errors.New("look-up of older events cannot answer")
+
+// A Lookup finds committed events that the window does not hold, over all logs of the cell. It is complete through the
+// commit before the one that Find is told of, and kept as long as the leaves. It fails with ErrLookup while it cannot
+// be complete.
+type Lookup interface {
+	Find(ctx context.Context, uid string, before uint64) (found Found, ok bool, err error)
+}
+
+// Found is a committed event.
+type Found struct {
+	Origin  string
+	Index   uint64
+	Content ledger.Hash // of ledger.ContentHash, in its first 16 bytes at least
+	Record  []byte      // the record line, where the look-up has it at hand
+}
+
+// sameUID names the n-th event of a uid: both are kept when two events claim one, the second as …~2.
+func sameUID(uid string, n int) string {
+	if n == 1 {
+		return uid
+	}
+	return uid + "~" + strconv.Itoa(n)
+}
