@@ -147,6 +147,10 @@ func TestParseEntryRefuses(t *testing.T) {
 		{"stop with a link", "node, later start", `"start"`, `"stop"`, "prev_epoch"},
 		{"routed to nowhere", "quarantine, routed", `"dest":"us"`, `"dest":null`, "dest"},
 		{"log key without origin", "key of a log", `"origin":"local/eu/events/0"`, `"origin":null`, "origin"},
+		{"cut off in a string", "heartbeat", entryExamples[len(entryExamples)-1].text[40:], ``, "unterminated"},
+		{"partition beyond 31 bits", "batch", `"partition":0`, `"partition":2147483648`, `"partition"`},
+		{"shard beyond nine digits", "finding", `events/0`, `events/1234567890`, `"origin"`},
+		{"foreign origin", "finding", `local/eu/events/0`, `local/eu/other/0`, `"origin"`},
 		{"nothing", "finding", "", "", ""},
 	}
 	for _, row := range rows {
