@@ -116,6 +116,7 @@ func TestParseEntryRefuses(t *testing.T) {
 		{"short hash", "batch", entryHash2, entryHash2[1:], `"rules"`},
 		{"base64 without padding", "batch", entryRoot, entryRoot[:43], `"root"`},
 		{"base64 with loose bits", "batch", "uFU=", "uFV=", `"root"`},
+		{"base64 with a line feed", "batch", "+/TImW+5", "+/TI\nmW+5", `"root"`},
 		{"base64url", "batch", "+/TImW+5", "-_TImW-5", `"root"`},
 		{"seconds only", "gap in time", "05:30:00.000Z", "05:30:00Z", `"time"`},
 		{"offset", "gap in time", "05:30:00.000Z", "05:30:00.000+00:00", `"time"`},
