@@ -116,6 +116,7 @@ func TestParseEntryRefuses(t *testing.T) {
 		{"short hash", "batch", entryHash2, entryHash2[1:], `"rules"`},
 		{"base64 without padding", "batch", entryRoot, entryRoot[:43], `"root"`},
 		{"base64 with loose bits", "batch", "uFU=", "uFV=", `"root"`},
+		{"base64 with a line feed", "batch", "+/TImW+5", "+/TI\nmW+5", `"root"`},
 		{"base64url", "batch", "+/TImW+5", "-_TImW-5", `"root"`},
 		{"seconds only", "gap in time", "05:30:00.000Z", "05:30:00Z", `"time"`},
 		{"offset", "gap in time", "05:30:00.000Z", "05:30:00.000+00:00", `"time"`},
@@ -147,6 +148,10 @@ func TestParseEntryRefuses(t *testing.T) {
 		{"stop with a link", "node, later start", `"start"`, `"stop"`, "prev_epoch"},
 		{"routed to nowhere", "quarantine, routed", `"dest":"us"`, `"dest":null`, "dest"},
 		{"log key without origin", "key of a log", `"origin":"local/eu/events/0"`, `"origin":null`, "origin"},
+		{"cut off in a string", "heartbeat", entryExamples[len(entryExamples)-1].text[40:], ``, "unterminated"},
+		{"partition beyond 31 bits", "batch", `"partition":0`, `"partition":2147483648`, `"partition"`},
+		{"shard beyond nine digits", "finding", `events/0`, `events/1234567890`, `"origin"`},
+		{"foreign origin", "finding", `local/eu/events/0`, `local/eu/other/0`, `"origin"`},
 		{"nothing", "finding", "", "", ""},
 	}
 	for _, row := range rows {

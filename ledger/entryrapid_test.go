@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"path"
 	"reflect"
+	"regexp"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -85,6 +87,55 @@ func drawValue(t *rapid.T, v reflect.Value, field string) {
 		v.SetBool(rapid.Bool().Draw(t, field))
 	default:
 		panic(fmt.Sprint("field of kind ", v.Kind()))
+	}
+}
+
+// The schemas state as patterns what the program states as functions.
+func TestEntryTextMatchesSchemaPatterns(t *testing.T) {
+	raw, err := control.Files.ReadFile("common.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var common struct {
+		Defs map[string]struct {
+			Pattern   string
+			MaxLength int
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(raw, &common); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]textKind{"id": entryID, "origin": entryOrigin, "store": entryStoreID, "hash": entryHex64, "epoch": entryEpoch, "code": entryCode,
+		"jurisdiction": entryJurisdiction, "region": entryRegion, "kafka_name": entryKafkaName, "vkey": entryVKey, "pointer": entryPointer, "attachment": entryAttachment}
+	for name, def := range common.Defs {
+		kind, ok := kinds[name]
+		if !ok {
+			continue
+		}
+		delete(kinds, name)
+		t.Run(name, func(t *testing.T) {
+			pattern := regexp.MustCompile(def.Pattern)
+			rapid.Check(t, func(t *rapid.T) {
+				b := []byte(rapid.StringMatching(def.Pattern).Draw(t, "text"))
+				switch at := rapid.IntRange(0, len(b)-1).Draw(t, "at"); rapid.IntRange(0, 4).Draw(t, "edit") {
+				case 1: // one byte out of those that matter
+					b[at] = rapid.SampledFrom([]byte("aAzZ09gG_-./:+=\"\\<>& \n\x00\x7f\xff")).Draw(t, "byte")
+				case 2:
+					b = append(b[:at], b[at+1:]...)
+				case 3:
+					b = append(b, b[at:]...)
+				case 4:
+					b = bytes.Repeat(b, rapid.IntRange(0, 9).Draw(t, "times"))
+				}
+				want := pattern.Match(b) && (def.MaxLength == 0 || len(b) <= def.MaxLength)
+				if got := kind.ok(string(b)); got != want {
+					t.Fatalf("%q: the program says %v, the schema %v", b, got, want)
+				}
+			})
+		})
+	}
+	for name := range kinds {
+		t.Errorf("common.schema.json does not define %s", name)
 	}
 }
 
