@@ -2,7 +2,6 @@ package rawjson
 
 import (
 	"bytes"
-	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -217,55 +216,3 @@ func AppendString[T []byte | string](dst []byte, s T) []byte {
 	return append(append(dst, s[from:]...), '"')
 }
 
-// AppendCanonical appends the validated value src in one spelling: members sorted by the bytes of their names, no
-// white space, numbers as written, strings as AppendString writes them. Members of equal names stay in their order, so
-// nothing is lost. clean is false where a lone surrogate was replaced.
-func AppendCanonical(dst, src []byte) (out []byte, clean bool) {
-	clean = true
-	if len(src) == 0 {
-		return dst, clean
-	}
-	switch src[0] {
-	case '"':
-		body := src[1 : len(src)-1]
-		if bytes.IndexByte(body, '\\') < 0 {
-			return append(dst, src...), clean
-		}
-		s, ok := AppendUnescaped(nil, body)
-		return AppendString(dst, s), ok
-	case '[':
-		dst = append(dst, '[')
-		a := Elements(src)
-		for first := true; a.Next(); first = false {
-			if !first {
-				dst = append(dst, ',')
-			}
-			var ok bool
-			dst, ok = AppendCanonical(dst, a.Value)
-			clean = clean && ok
-		}
-		return append(dst, ']'), clean
-	case '{':
-		type member struct{ name, value []byte }
-		var members []member
-		o := Members(src)
-		for o.Next() {
-			name, ok := AppendUnescaped(nil, o.Name)
-			clean = clean && ok
-			members = append(members, member{name, o.Value})
-		}
-		slices.SortStableFunc(members, func(a, b member) int { return bytes.Compare(a.name, b.name) })
-		dst = append(dst, '{')
-		for i, m := range members {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(AppendString(dst, m.name), ':')
-			var ok bool
-			dst, ok = AppendCanonical(dst, m.value)
-			clean = clean && ok
-		}
-		return append(dst, '}'), clean
-	}
-	return append(dst, src...), clean
-}

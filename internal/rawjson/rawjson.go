@@ -17,8 +17,13 @@ import (
 // 0, an object of scalars depth 1.
 const MaxDepth = 512
 
-// ErrDepth is wrapped by the error for a value that nests deeper than the limit.
-var ErrDepth = errors.New("nested too deep")
+// What a SyntaxError wraps where a caller may want to tell these cases apart.
+var (
+	ErrDepth     = errors.New("nested too deep")     // deeper than the limit
+	ErrUTF8      = errors.New("invalid UTF-8")       // in a string
+	ErrDuplicate = errors.New("duplicate name")      // two members of one object have the same name (Tree only)
+	ErrEnd       = errors.New("input ends too soon") // what is there is the beginning of a valid value
+)
 
 // SyntaxError says what is wrong with a value, and where.
 type SyntaxError struct {
@@ -31,10 +36,14 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("invalid JSON at byte %d: %s", e.Offset, e.Reason)
 }
 
-// Unwrap returns ErrDepth where the depth limit was the reason.
+// Unwrap returns one of the package's sentinel errors, or nil.
 func (e *SyntaxError) Unwrap() error { return e.cause }
 
 func fail(at int, reason string) error { return &SyntaxError{Offset: at, Reason: reason} }
+
+func failAs(at int, cause error) error {
+	return &SyntaxError{Offset: at, Reason: cause.Error(), cause: cause}
+}
 
 // A Form says which spellings of JSON are accepted. The zero Form is RFC 8259 with MaxDepth.
 type Form struct {
@@ -69,7 +78,7 @@ func (f Form) Valid(src []byte) error {
 
 func (f Form) value(src []byte, pos, depth int) (int, error) {
 	if pos >= len(src) {
-		return pos, fail(pos, "value missing")
+		return pos, failAs(pos, ErrEnd)
 	}
 	switch c := src[pos]; c {
 	case '"':
@@ -94,7 +103,7 @@ func (f Form) value(src []byte, pos, depth int) (int, error) {
 
 func (f Form) object(src []byte, pos, depth int) (int, error) {
 	if depth == 0 {
-		return pos, &SyntaxError{Offset: pos, Reason: ErrDepth.Error(), cause: ErrDepth}
+		return pos, failAs(pos, ErrDepth)
 	}
 	pos = f.space(src, pos+1)
 	if pos < len(src) && src[pos] == '}' {
@@ -136,7 +145,7 @@ func (f Form) member(src []byte, pos int) (nameEnd, val int, err error) {
 func (f Form) after(src []byte, pos int, closing byte) (next int, done bool, err error) {
 	pos = f.space(src, pos)
 	if pos >= len(src) {
-		return pos, false, fail(pos, "input ends inside a value")
+		return pos, false, failAs(pos, ErrEnd)
 	}
 	switch src[pos] {
 	case ',':
@@ -149,7 +158,7 @@ func (f Form) after(src []byte, pos int, closing byte) (next int, done bool, err
 
 func (f Form) array(src []byte, pos, depth int) (int, error) {
 	if depth == 0 {
-		return pos, &SyntaxError{Offset: pos, Reason: ErrDepth.Error(), cause: ErrDepth}
+		return pos, failAs(pos, ErrDepth)
 	}
 	pos = f.space(src, pos+1)
 	if pos < len(src) && src[pos] == ']' {
@@ -258,12 +267,12 @@ func String(src []byte, pos int) (end int, err error) {
 		default:
 			r, n := utf8.DecodeRune(src[pos:])
 			if r == utf8.RuneError && n <= 1 {
-				return pos, fail(pos, "invalid UTF-8")
+				return pos, failAs(pos, ErrUTF8)
 			}
 			pos += n
 		}
 	}
-	return start, fail(start, "string does not end")
+	return start, failAs(start, ErrEnd)
 }
 
 // escape returns the length of the escape sequence that s starts with, 0 if it is malformed.
