@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 data=${DOMICILE_DATA:-domicile-data}
 logs=examples/logs
-proof=proof.json
+proof=${DOMICILE_PROOF:-proof.json}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 [ -t 1 ] || say() { printf '\n== %s\n' "$1"; }
