@@ -13,7 +13,7 @@ import (
 // Limits of a policy file.
 const (
 	MaxTrustPolicyBytes = 256 << 10
-	maxPolicyItems = 256 // of logs, of witnesses, of groups
+	maxPolicyItems      = 256 // of logs, of witnesses, of groups
 )
 
 // Errors of Policy.Open and Policy.Verify that a caller acts upon.

@@ -20,6 +20,15 @@ import (
 // It refuses if anything signed is ahead of the commits or disagrees with them, if the log lives in another store, or
 // if a commit lies behind a hole: going on would fork the log.
 func openWriter(ctx context.Context, cfg Config) (*writer, error) {
+	w, err := openWriterAnywhere(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return w, w.livesHere(&w.head)
+}
+
+// openWriterAnywhere is openWriter without the question whether the log lives in this store.
+func openWriterAnywhere(ctx context.Context, cfg Config) (*writer, error) {
 	cfg.defaults()
 	w := &writer{Config: cfg, chain: chain{cfg.Locked, cfg.Origin}}
 	w.pub = newPublisher(w)
@@ -42,9 +51,6 @@ func openWriter(ctx context.Context, cfg Config) (*writer, error) {
 	}
 	head, hash, err := w.header(ctx, seq)
 	if err != nil {
-		return nil, err
-	}
-	if err := w.livesHere(head); err != nil {
 		return nil, err
 	}
 	w.head, w.headHash = *head, hash
