@@ -113,7 +113,7 @@ func (c *cell) closeLogs(control *Control, events *Events) {
 }
 
 func (c *cell) eventsConfig(control *Control, writer *Component) EventsConfig {
-	cfg := EventsConfig{Config: c.config(testEvents), Keys: c.payloadKeys, Control: writer, Age: time.Millisecond}
+	cfg := EventsConfig{Config: c.config(testEvents), Keys: c.payloadKeys, Control: writer, Jurisdiction: testJur, Age: time.Millisecond}
 	control.State(func(r *custody.Replay) {
 		if last, ok := r.LastBatch(testEvents); ok {
 			cfg.LastBatch = &last

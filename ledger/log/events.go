@@ -24,15 +24,16 @@ type EventsConfig struct {
 	MaxBytes   int           // of record lines; 0 means 16 MiB, which is also the most
 	Age        time.Duration // 0 means a second
 
-	Skew        time.Duration // how far clocks may be apart; 0 means 10 minutes
-	Window      int           // uids held to recognize repeats; 0 means a million
-	MaxWaiting  int           // events that may wait for a look-up before reading stops; 0 means 10,000
-	BatchEvery  time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
-	Lookup      Lookup        // finds events that the window does not hold; nil reads the log itself
-	Control     *Component    // writes batch entries and findings
-	LastBatch   *custody.Batch
-	Renormalize func(event []byte) (content ledger.Hash, err error) // normalizes an event's raw data again; may be nil
-	Reject      func(ctx context.Context, m *Message, reason error) error
+	Skew         time.Duration // how far clocks may be apart; 0 means 10 minutes
+	Window       int           // uids held to recognize repeats; 0 means a million
+	MaxWaiting   int           // events that may wait for a look-up before reading stops; 0 means 10,000
+	BatchEvery   time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
+	Lookup       Lookup        // finds events that the window does not hold; nil reads the log itself
+	Control      *Component    // writes batch entries, findings and the access entries of its own reads
+	Jurisdiction string        // of the cell, for access entries
+	LastBatch    *custody.Batch
+	Renormalize  func(event []byte) (content ledger.Hash, err error) // normalizes an event's raw data again; may be nil
+	Reject       func(ctx context.Context, m *Message, reason error) error
 }
 
 func (c *EventsConfig) defaults() {
@@ -436,7 +437,22 @@ func (e *Events) settle(w *waiting, r Result) {
 // errNoWindow wraps why appending cannot begin.
 var errNoWindow = errors.New("the window of recent uids cannot be read back, so repeats could not be recognized: appending waits")
 
+// loadWindow reads the duplicate window back. It reads event data, so that is logged before.
 func (e *Events) loadWindow(ctx context.Context) error {
+	if e.head.Size == 0 || e.cfg.Control == nil {
+		return e.readWindow(ctx)
+	}
+	access, err := e.cfg.Control.Intend(ctx, InternalRead(ledger.OpDedupe, e.cfg.Control.role, e.cfg.Jurisdiction))
+	if err != nil {
+		return err
+	}
+	if err := e.readWindow(ctx); err != nil {
+		return errors.Join(err, access.Done(ctx, 0, 0, nil))
+	}
+	return access.Done(ctx, uint64(len(e.window.uids)), 0, nil)
+}
+
+func (e *Events) readWindow(ctx context.Context) error {
 	w, err := readWindow(ctx, e)
 	if err != nil {
 		return fmt.Errorf("log %s: %w: %w", e.origin, errNoWindow, err)
