@@ -20,3 +20,12 @@ func VKeyOf(skey string) (vkey string, err error) {
 	public := ed25519.NewKeyFromSeed(key[1:]).Public().(ed25519.PublicKey)
 	return formatVKey(name, typeEd25519, public), nil
 }
+
+// KeyIDOf is the key hash of a verifier key, in hex: what signature lines and `key` entries know the key by.
+func KeyIDOf(vkey string) (string, error) {
+	parts := strings.SplitN(vkey, "+", 3)
+	if len(parts) != 3 || !isVKey(vkey) {
+		return "", errors.New("not a verifier key for notes")
+	}
+	return parts[1], nil
+}
