@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,38 +17,14 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"domicile.dev/domicile/internal/need"
 	"domicile.dev/domicile/normalize"
 )
 
-// dataDir finds the folder of test material, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	if dir := os.Getenv("DOMICILE_SAMPLES"); dir != "" {
-		return dir
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			data := filepath.Join(dir, "..", "shared", "data")
-			if _, err := os.Stat(data); err == nil {
-				return data
-			}
-			break
-		}
-	}
-	t.Skip("SKIPPED: no sample files here (../shared/data beside the repository, or DOMICILE_SAMPLES)")
-	return ""
-}
-
-var sourceRow = regexp.MustCompile(`(?m)^\| ((?:aws|azure|gcp|nasty)/[^|]*?) \| *(\d*) *\|`)
-
-// sampleFiles lists the input files: those that SOURCES.md names, without other projects' expected output.
+// sampleFiles lists the input files: without the digest chains and other projects' expected output.
 func sampleFiles(t testing.TB) (dir string, files []string) {
 	t.Helper()
-	dir = filepath.Join(dataDir(t), "samples")
+	dir = filepath.Join(need.Samples(t), "samples")
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -116,7 +91,7 @@ func normalizeAll(t testing.TB, r io.Reader) []outcome {
 // schemas compiles the OCSF schema of every class that is emitted.
 func ocsfSchemas(t testing.TB) map[int]*jsonschema.Schema {
 	t.Helper()
-	dir := filepath.Join(dataDir(t), "ocsf", "1.8.0")
+	dir := filepath.Join(need.Samples(t), "ocsf", "1.8.0")
 	schemas := map[int]*jsonschema.Schema{}
 	for uid, name := range map[int]string{0: "base_event", 6003: "api_activity", 3002: "authentication"} {
 		c := jsonschema.NewCompiler()
