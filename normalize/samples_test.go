@@ -2,9 +2,6 @@ package normalize_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -137,26 +134,4 @@ func first(s string, n int) string {
 		return s[:n]
 	}
 	return s
-}
-
-// checkEvent checks what must hold for every event.
-func checkEvent(t *testing.T, where string, o outcome, schemas map[int]*jsonschema.Schema) {
-	t.Helper()
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(o.event.JSON))
-	if err != nil {
-		t.Errorf("%s: not JSON: %v\n%s", where, err, o.event.JSON)
-		return
-	}
-	event := value.(map[string]any)
-	uid, _ := event["class_uid"].(json.Number).Int64()
-	if err := schemas[int(uid)].Validate(value); err != nil {
-		t.Errorf("%s: %v\n%s", where, err, first(string(o.event.JSON), 3000))
-	}
-	sum := sha256.Sum256(o.raw)
-	if event["raw_data"] != string(o.raw) || event["raw_data_hash"].(map[string]any)["value"] != hex.EncodeToString(sum[:]) || o.event.RawDigest != sum {
-		t.Errorf("%s: raw_data is not the record as delivered", where)
-	}
-	if event["metadata"].(map[string]any)["uid"] != o.event.UID || o.event.UID == "" {
-		t.Errorf("%s: uid %q", where, o.event.UID)
-	}
 }
