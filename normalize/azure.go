@@ -100,7 +100,7 @@ var azurePaths = []string{
 	azSubmitted:       "submissionTimestamp",
 	azSubscription:    "subscriptionId",
 	azTenant:          "tenantId|properties/tenantId|identity/claims/http:~~schemas.microsoft.com~identity~claims~tenantid|claims/http:~~schemas.microsoft.com~identity~claims~tenantid",
-	azTime:            "time|eventTimestamp",
+	azTime:            "time|eventTimestamp|timeStamp",
 	azUserAgent:       "properties/userAgent|userAgent",
 	azUserID:          "properties/userId|userId",
 	azUserName:        "properties/userPrincipalName|userPrincipalName",

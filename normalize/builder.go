@@ -29,6 +29,8 @@ type builder struct {
 	dates      []byte // text of other times
 	names      []byte // text of operation
 	scratch    []byte
+
+	explain *[]Source // not nil: say where every attribute came from
 }
 
 // facts are what a format's derive finds out before the rows are written.

@@ -131,6 +131,8 @@ func (b *builder) encode() []byte {
 	from := len(b.head)
 	if b.head = b.appendRest(b.head, 0); len(b.head) == from {
 		b.head = b.head[:at]
+	} else if b.explain != nil {
+		*b.explain = append(*b.explain, Source{Pointer: "/unmapped", Rule: "what no other attribute says"})
 	}
 	if len(b.tail) > 0 {
 		b.head = append(append(b.head, ','), b.tail...)
@@ -174,6 +176,9 @@ func (b *builder) write(dst []byte, steps []step) []byte {
 		if len(dst) == from {
 			dst = dst[:start]
 			continue
+		}
+		if b.explain != nil {
+			b.wrote(s, n)
 		}
 		depth, first = len(s.open)-1, false
 		shared = depth

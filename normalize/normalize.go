@@ -90,8 +90,11 @@ func (b *builder) normalize(raw Raw, opt Options) (Event, error) {
 	if kind == nil {
 		return refuse(UnknownForm, "no known kind of record")
 	}
+	if kind.unpack != nil {
+		return refuse(BadEnvelope, "a record's packing, not a record: "+kind.name)
+	}
 	if kind.format == nil {
-		return refuse(NotAnEvent, kind.name)
+		return refuse(NotAnEvent, "recognized as "+kind.name)
 	}
 	b.begin(raw, opt, kind.format())
 	if reason := b.format.derive(b); reason != "" {

@@ -38,6 +38,9 @@ type Reader struct {
 	seen   marks
 	kind   *kind // of the records that begin like anchor
 	unpack unpacker
+
+	packing string // this Reader's input was packed: how its records are said to come
+	depth   int    // packings around this one
 }
 
 // where a Reader stands.
@@ -61,7 +64,7 @@ func NewReader(r io.Reader) *Reader { return &Reader{src: r} }
 // reading goes on. Any other error is the source's, and ends the file.
 func (r *Reader) Next() (Raw, error) {
 	for {
-		if raw, ok, err := r.unpack.next(r); ok {
+		if raw, ok, err := r.unpack.next(); ok {
 			return raw, err
 		}
 		raw, ok, err := r.step()
@@ -129,7 +132,7 @@ func (r *Reader) open() {
 	r.opened = true
 	b := bufio.NewReaderSize(r.src, 64<<10)
 	r.src = b
-	if magic, _ := b.Peek(3); len(magic) >= 2 && magic[0] == 0x1f && magic[1] == 0x8b {
+	if magic, _ := b.Peek(3); bytes.HasPrefix(magic, gzipMagic) {
 		z, err := gzip.NewReader(b)
 		if err != nil {
 			r.err = err
@@ -142,16 +145,13 @@ func (r *Reader) open() {
 	}
 }
 
-// space skips white space, and commas in a list; false at the end of what can be read.
+// space skips white space and commas; false at the end of what can be read.
 func (r *Reader) space() bool {
 	for {
 		for r.from < len(r.buf) {
 			switch r.buf[r.from] {
 			case ' ', '\t', '\r', '\n':
-			case ',':
-				if r.where == atTop {
-					return true
-				}
+			case ',': // at the top: a list that lost its brackets
 			default:
 				return true
 			}
@@ -194,6 +194,9 @@ func (r *Reader) formName() string {
 	name := "unknown"
 	if r.kind != nil {
 		name = r.kind.name
+	}
+	if r.packing != "" {
+		return name + "/" + r.packing
 	}
 	if r.list == "" {
 		return name
@@ -307,8 +310,8 @@ func (r *Reader) handOut(value []byte, offset int64) (Raw, bool, error) {
 		return raw, true, nil
 	}
 	if r.kind.unpack != nil {
-		r.unpack.begin(raw, r.kind)
-		return Raw{}, false, nil
+		err := r.unpack.begin(raw, r.kind, r.depth)
+		return Raw{}, err != nil, err
 	}
 	raw.Provider = r.kind.provider
 	return raw, true, nil
@@ -448,6 +451,8 @@ func anchorOf(value []byte) []byte {
 	}
 	return value[:quote+1+end+1]
 }
+
+var gzipMagic = []byte{0x1f, 0x8b}
 
 func isCorrupt(err error) bool {
 	var corrupt interface{ Error() string }

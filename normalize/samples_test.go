@@ -2,15 +2,11 @@ package normalize_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,38 +14,14 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"domicile.dev/domicile/internal/need"
 	"domicile.dev/domicile/normalize"
 )
 
-// dataDir finds the folder of test material, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	if dir := os.Getenv("DOMICILE_SAMPLES"); dir != "" {
-		return dir
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			data := filepath.Join(dir, "..", "shared", "data")
-			if _, err := os.Stat(data); err == nil {
-				return data
-			}
-			break
-		}
-	}
-	t.Skip("SKIPPED: no sample files here (../shared/data beside the repository, or DOMICILE_SAMPLES)")
-	return ""
-}
-
-var sourceRow = regexp.MustCompile(`(?m)^\| ((?:aws|azure|gcp|nasty)/[^|]*?) \| *(\d*) *\|`)
-
-// sampleFiles lists the input files: those that SOURCES.md names, without other projects' expected output.
+// sampleFiles lists the input files: without the digest chains and other projects' expected output.
 func sampleFiles(t testing.TB) (dir string, files []string) {
 	t.Helper()
-	dir = filepath.Join(dataDir(t), "samples")
+	dir = filepath.Join(need.Samples(t), "samples")
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -116,7 +88,7 @@ func normalizeAll(t testing.TB, r io.Reader) []outcome {
 // schemas compiles the OCSF schema of every class that is emitted.
 func ocsfSchemas(t testing.TB) map[int]*jsonschema.Schema {
 	t.Helper()
-	dir := filepath.Join(dataDir(t), "ocsf", "1.8.0")
+	dir := filepath.Join(need.Samples(t), "ocsf", "1.8.0")
 	schemas := map[int]*jsonschema.Schema{}
 	for uid, name := range map[int]string{0: "base_event", 6003: "api_activity", 3002: "authentication"} {
 		c := jsonschema.NewCompiler()
@@ -162,26 +134,4 @@ func first(s string, n int) string {
 		return s[:n]
 	}
 	return s
-}
-
-// checkEvent checks what must hold for every event.
-func checkEvent(t *testing.T, where string, o outcome, schemas map[int]*jsonschema.Schema) {
-	t.Helper()
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(o.event.JSON))
-	if err != nil {
-		t.Errorf("%s: not JSON: %v\n%s", where, err, o.event.JSON)
-		return
-	}
-	event := value.(map[string]any)
-	uid, _ := event["class_uid"].(json.Number).Int64()
-	if err := schemas[int(uid)].Validate(value); err != nil {
-		t.Errorf("%s: %v\n%s", where, err, first(string(o.event.JSON), 3000))
-	}
-	sum := sha256.Sum256(o.raw)
-	if event["raw_data"] != string(o.raw) || event["raw_data_hash"].(map[string]any)["value"] != hex.EncodeToString(sum[:]) || o.event.RawDigest != sum {
-		t.Errorf("%s: raw_data is not the record as delivered", where)
-	}
-	if event["metadata"].(map[string]any)["uid"] != o.event.UID || o.event.UID == "" {
-		t.Errorf("%s: uid %q", where, o.event.UID)
-	}
 }

@@ -10,24 +10,30 @@ import (
 type kind struct {
 	name     string
 	provider string
-	format   func() *format                 // nil: recognized as what it is, but no event
-	unpack   func(raw Raw) ([]byte, Reason) // for what is only the packing of a record
-	all      []string                       // every one of these names …
-	any      []string                       // … and, if there are some, one of these …
-	none     []string                       // … and none of these
+	format   func() *format                      // nil: recognized as what it is, but no event
+	unpack   func(outer []byte) ([]byte, Reason) // for the packing of records; nil, "" means it holds none
+	all      []string                            // every one of these names …
+	any      []string                            // … and, if there are some, one of these …
+	none     []string                            // … and none of these
 }
 
 // kinds is asked in order: the first that fits is meant.
 var kinds = []kind{
-	{name: "a CloudTrail digest file, not an event", all: []string{"digestStartTime", "digestEndTime"}},
-	{name: "an S3 notification, not a CloudTrail record", all: []string{"s3", "eventSource"}},
+	{name: "cloudtrail-digest", all: []string{"digestStartTime", "digestEndTime"}},
+	{name: "s3-notification", all: []string{"s3", "eventSource"}},
 	{name: "cloudtrail", provider: "aws", format: cloudTrail, all: []string{"eventSource"}, any: []string{"eventName", "eventID", "eventVersion"}},
 	{name: "cloudtrail", provider: "aws", format: cloudTrail, all: []string{"eventVersion"}, any: []string{"eventName", "eventID", "eventTime"}},
 	{name: "gcp", provider: "gcp", format: gcpLogEntry, any: []string{"protoPayload", "logName"}},
+	{name: "eventbridge", unpack: detail, all: []string{"detail"}, any: []string{"detail-type", "source"}},
+	{name: "cloudwatch-logs", unpack: logMessage, all: []string{"id", "timestamp", "message"}},
+	{name: "awslogs", unpack: awsLogs, all: []string{"awslogs"}},
+	{name: "lookup-events", unpack: cloudTrailEvent, all: []string{"CloudTrailEvent"}},
+	{name: "pubsub", unpack: pubSubMessage, all: []string{"message"}, any: []string{"subscription", "ackId"}},
 	{name: "azure-rest", provider: "azure", format: azureLog, any: []string{"eventTimestamp", "eventDataId"}},
-	{name: "graph-audit", provider: "azure", format: azureLog, all: []string{"activityDateTime", "activityDisplayName"}},
+	{name: "graph-audit", provider: "azure", format: azureLog, all: []string{"activityDisplayName"}, any: []string{"activityDateTime", "loggedByService", "initiatedBy"}},
 	{name: "graph-signin", provider: "azure", format: azureLog, all: []string{"createdDateTime", "appId"}, any: []string{"userPrincipalName", "servicePrincipalId"}},
-	{name: "azure-monitor", provider: "azure", format: azureLog, any: []string{"time", "Time"}, none: []string{"detail-type", "specversion"}},
+	{name: "azure-monitor", provider: "azure", format: azureLog, any: []string{"time", "Time"}, none: []string{"specversion"}},
+	{name: "azure-monitor", provider: "azure", format: azureLog, all: []string{"operationName"}, any: []string{"resourceId", "category"}},
 }
 
 // recognize returns the kind of a parsed record, nil if it is of none.

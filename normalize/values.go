@@ -35,17 +35,21 @@ func whole(b *builder, dst []byte, n int32) []byte {
 	return b.tree.AppendCanonical(dst, n)
 }
 
-// boolean writes true and false, also where the provider wrote them as text, and takes them.
+// boolean writes true and false, also where the provider wrote them as text ("true", "Yes"), and takes them unless the
+// text says it in another word.
 func boolean(b *builder, dst []byte, n int32) []byte {
-	switch v := truth(b.tree.Text(n)); v {
+	source := b.tree.Text(n)
+	word := "false"
+	switch truth(source) {
+	case 0:
+		return dst
 	case 1:
-		b.take(n)
-		return append(dst, "true"...)
-	case -1:
-		b.take(n)
-		return append(dst, "false"...)
+		word = "true"
 	}
-	return dst
+	if string(source) == word {
+		b.take(n)
+	}
+	return append(dst, word...)
 }
 
 // truth reads a boolean: 1 true, -1 false, 0 neither.
