@@ -37,7 +37,7 @@ say "Cells for three jurisdictions, each with its own keys, logs and stores"
 domicile init --jurisdiction eu --jurisdiction us --jurisdiction in
 
 say "Ingest the example logs of three providers"
-receipts=$data/receipts.ndjson
+receipts=${DOMICILE_RECEIPTS:-receipts.ndjson}
 domicile ingest examples/aws examples/azure examples/gcp --receipts "$receipts"
 
 say "Where the data lies"
