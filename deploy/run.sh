@@ -6,7 +6,6 @@ set -eu
 cd "$(dirname "$0")/.."
 
 data=${DOMICILE_DATA:-domicile-data}
-logs=examples/logs
 proof=${DOMICILE_PROOF:-proof.json}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
@@ -38,8 +37,8 @@ say "Cells for three jurisdictions, each with its own keys, logs and stores"
 domicile init --jurisdiction eu --jurisdiction us --jurisdiction in
 
 say "Ingest the example logs of three providers"
-receipts=$data/receipts.ndjson
-domicile ingest "$logs" --receipts "$receipts"
+receipts=${DOMICILE_RECEIPTS:-receipts.ndjson}
+domicile ingest examples/aws examples/azure examples/gcp --receipts "$receipts"
 
 say "Where the data lies"
 domicile log status
@@ -64,4 +63,4 @@ show "$bin/domicile-verify" log "$data/cells/eu" --policy "$data/trust/eu/contro
 what="lists the records that could not be used, and why"
 show "$bin/domicile" quarantine list
 what="shows how provider records become OCSF events, attribute by attribute"
-show "$bin/domicile" normalize --explain "$logs"
+show "$bin/domicile" normalize --explain examples/gcp/gcloud-logging-read
