@@ -57,7 +57,7 @@ build: go ## static programs into bin/
 build-all: go ## the same for linux and darwin, amd64 and arm64, into .cache/build/
 	@for os in linux darwin; do for arch in amd64 arm64; do \
 		echo "build $$os/$$arch"; mkdir -p ".cache/build/$$os-$$arch"; \
-		GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 "$(GO)" build -buildvcs=false ./... || exit 1; \
+		GOOS=$$os GOARCH=$$arch $(BUILD) ./... || exit 1; \
 		GOOS=$$os GOARCH=$$arch $(BUILD) -o ".cache/build/$$os-$$arch/" ./cmd/... || exit 1; \
 	done; done
 

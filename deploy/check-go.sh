@@ -16,7 +16,7 @@ get() {
 	echo "  any system  https://go.dev/dl/ (unpack the archive, add its bin folder to PATH)" >&2
 	case $(uname -s) in
 	Darwin) echo "  macOS       brew install go" >&2 ;;
-	*) echo "  Linux       your package manager, if it has Go $want (Debian: golang-$want from backports); else the archive above" >&2 ;;
+	*) echo "  Linux       your package manager, if it has Go $want; else the archive above" >&2 ;;
 	esac
 	exit 1
 }
