@@ -41,14 +41,22 @@ var (
 	commandComponent   = component{"command", ledger.RoleCommand}     // access by commands
 )
 
-func openCell(ctx context.Context, d *dataDir, row *config.Cell) (*cell, error) {
+// readCell opens the stores of a cell and no log: what it is asked to read, it reads beside whoever writes.
+func (d *dataDir) readCell(row *config.Cell) (*cell, error) {
 	stores, err := store.OpenCell(d.cellPath(row.Jurisdiction), d.lock.Temp())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cell %s: %w", row.Jurisdiction, err)
 	}
-	c := &cell{
+	return &cell{
 		jurisdiction: row.Jurisdiction, row: row, dir: d, stores: stores,
 		shards: make([]*log.Events, row.Shards), components: make(map[string]*log.Component),
+	}, nil
+}
+
+func openCell(ctx context.Context, d *dataDir, row *config.Cell) (*cell, error) {
+	c, err := d.readCell(row)
+	if err != nil {
+		return nil, err
 	}
 	cfg, err := c.logConfig(ctx, c.controlOrigin())
 	if err != nil {

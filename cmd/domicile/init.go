@@ -141,11 +141,10 @@ func (d *dataDir) makeCell(ctx context.Context, row *config.Cell) ([]made, error
 		return nil, err
 	}
 	crash.Point("init/after-stores")
-	stores, err := store.OpenCell(folder, d.lock.Temp())
+	c, err := d.readCell(row)
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{jurisdiction: row.Jurisdiction, row: row, dir: d, stores: stores, shards: make([]*log.Events, row.Shards)}
 	for _, origin := range c.origins() {
 		if err := c.makeKey(ctx, origin); err != nil {
 			return nil, err

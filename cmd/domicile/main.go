@@ -33,8 +33,8 @@ type cli struct {
 	Normalize  normalizeCmd  `cmd:"" help:"Show what providers' log files become, without a data directory."`
 	Ingest     ingestCmd     `cmd:"" help:"Bring log files into the cells; return when all of it is provable."`
 	Proof      proofCmd      `cmd:"" help:"Write the proof bundle of one event."`
-	//Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
-	//Log        logCmd        `cmd:"" help:"Look after the logs of the cells."`
+	Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
+	Log        logCmd        `cmd:"" help:"Look after the logs of the cells."`
 
 	Completion kongplete.InstallCompletions `cmd:"" help:"Print what makes your shell complete domicile's commands."`
 

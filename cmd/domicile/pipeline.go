@@ -241,4 +241,3 @@ func renormalize(event []byte) (content ledger.Hash, err error) {
 	}
 	return content, errors.New("the event holds no raw data")
 }
-

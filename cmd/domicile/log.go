@@ -1,0 +1,9 @@
+package main
+
+type logCmd struct {
+	List    logListCmd    `cmd:"" help:"List the logs of the cells."`
+	Status  logStatusCmd  `cmd:"" help:"Show where the data lies, by jurisdiction and region, and how each log stands."`
+	Orphans logOrphansCmd `cmd:"" help:"List payloads that no commit names."`
+	Move    logMoveCmd    `cmd:"" help:"Take the logs to another directory, where they go on."`
+	Adopt   logAdoptCmd   `cmd:"" help:"Let the logs of a restored copy go on here, once the original is gone for good."`
+}
