@@ -61,7 +61,12 @@ func (r *run) read(ctx context.Context, s Source, pass func(context.Context, *ch
 		if err := pass(ctx, ch); err != nil {
 			return err
 		}
+		before := ch
 		ch = newChunk(s)
+		if more { // the next one will be as large
+			ch.arena = make([]byte, 0, len(before.arena)+len(before.arena)/8)
+			ch.records = make([]record, 0, len(before.records))
+		}
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ type shard struct {
 	streamtest.Log
 	mu     sync.Mutex
 	leaves map[string]uint64
+	reject map[string]bool // uids
 }
 
 func (s *shard) Append(ctx context.Context, batch []ingest.Message) ([]ingest.Receipt, error) {
@@ -67,7 +68,15 @@ func (s *shard) Append(ctx context.Context, batch []ingest.Message) ([]ingest.Re
 			i = uint64(len(s.leaves))
 			s.leaves[m.UID] = i
 		}
-		receipts = append(receipts, ingest.Receipt{Log: s.Origin, Index: i, Duplicate: repeat})
+		r := ingest.Receipt{Log: s.Origin, Index: i, Indexed: true}
+		if repeat {
+			r.Outcome = ingest.Duplicate
+		}
+		if s.reject[m.UID] {
+			r = ingest.Receipt{Log: s.Origin, Outcome: ingest.Rejected}
+			delete(s.leaves, m.UID)
+		}
+		receipts = append(receipts, r)
 	}
 	return receipts, nil
 }
@@ -132,7 +141,7 @@ func balanced(t *testing.T, s ingest.Summary) {
 	for _, p := range s.Places {
 		places += p.Events
 	}
-	if reasons != s.Quarantined || forms != s.Events || places != s.Committed+s.Duplicates {
+	if reasons != s.Quarantined || forms != s.Events || places != s.Committed+s.Duplicates+s.Reasons[ingest.ReasonRejected] {
 		t.Errorf("the parts do not add up: %+v", s)
 	}
 }
@@ -178,8 +187,8 @@ func TestEveryRecordIsCommittedRepeatedOrQuarantined(t *testing.T) {
 	c.Progress = func(p ingest.Progress) { progress = append(progress, p) }
 	receipts := map[string]ingest.Receipt{}
 	c.Receipts = func(uid string, r ingest.Receipt) {
-		if _, again := receipts[uid]; again != r.Duplicate {
-			t.Errorf("%s: duplicate %v", uid, r.Duplicate)
+		if _, again := receipts[uid]; again != (r.Outcome == ingest.Duplicate) {
+			t.Errorf("%s: outcome %v", uid, r.Outcome)
 		}
 		receipts[uid] = r
 	}
@@ -479,7 +488,7 @@ func TestReplayBringsHomeWhatACellWasMissingFor(t *testing.T) {
 		t.Errorf("with the cell: %+v", sum)
 	}
 	e := s.control.entries[len(s.control.entries)-1]
-	if e.Action != ingest.ActionReleased || e.Dest != "uk" || e.Count != 2 || e.Foreign != "uk" || e.Reason != ingest.ReasonForeign {
+	if e.Action != ingest.ActionRouted || e.Dest != "uk" || e.Count != 2 || e.Foreign != "uk" || e.Reason != ingest.ReasonForeign {
 		t.Errorf("the last entry is %+v", e)
 	}
 	released := 0
@@ -497,6 +506,49 @@ func TestReplayBringsHomeWhatACellWasMissingFor(t *testing.T) {
 	// A third time there is nothing left but the record without a time.
 	if sum, err = s.collector(t, nil).Replay(t.Context()); err != nil || sum.Events != 1 || len(s.shards["uk"].leaves) != 2 {
 		t.Errorf("the third time: %+v, %v", sum, err)
+	}
+}
+
+func TestReplayIntoTheOwnCellNamesNoDestination(t *testing.T) {
+	s := newSite()
+	// As an older normalizer would have left it: a reason that does not hold any more.
+	q := quarantine(s.store, s.control)
+	raw := record("1", "eu-central-1", true)
+	if err := q.HoldOne(t.Context(), ingest.Item{Raw: []byte(raw), Header: ingest.ItemHeader{Reason: "unknown_form", Source: "stdin"}}); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := s.collector(t, nil).Replay(t.Context())
+	if err != nil || sum.Committed != 1 {
+		t.Fatalf("got %+v, %v", sum, err)
+	}
+	for i, want := range []ingest.QuarantineAction{ingest.ActionHeld, ingest.ActionReleased} {
+		if e := s.control.entries[i]; e.Action != want || e.Dest != "" || e.Reason != "unknown_form" || e.Source != "stdin" || e.Count != 1 {
+			t.Errorf("entry %d is %+v, want %s", i, e, want)
+		}
+	}
+}
+
+func TestEventThatTheLogRejectsIsCountedAsQuarantined(t *testing.T) {
+	s := newSite()
+	s.shards["eu"].reject = map[string]bool{"aws:111122223333:1": true}
+	root := tree(t, map[string]string{"a.json": trail(record("1", "eu-central-1", true), record("2", "eu-central-1", true))})
+	sum, err := s.collector(t, nil).Run(t.Context(), ingest.FindSources([]string{root}, nil))
+	if err != nil || sum.Committed != 1 || sum.Quarantined != 1 || sum.Reasons[ingest.ReasonRejected] != 1 {
+		t.Errorf("got %+v, %v", sum, err)
+	}
+}
+
+func TestReplayedItemThatTheLogRejectsStays(t *testing.T) {
+	s := newSite()
+	s.addCells("uk")
+	s.shards["uk"].reject = map[string]bool{"aws:111122223333:1": true}
+	q := quarantine(s.store, s.control)
+	if err := q.HoldOne(t.Context(), ingest.Item{Raw: []byte(record("1", "eu-west-2", true)), Header: ingest.ItemHeader{Reason: ingest.ReasonForeign, Foreign: "uk"}}); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := s.collector(t, nil).Replay(t.Context())
+	if err != nil || sum.Quarantined != 1 || len(s.store.keys("released/")) != 0 || len(s.control.entries) != 1 {
+		t.Errorf("got %+v, %v, released %q, %d entries", sum, err, s.store.keys("released/"), len(s.control.entries))
 	}
 }
 

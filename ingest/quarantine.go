@@ -38,9 +38,11 @@ type Sealer interface {
 // ErrNoItem is wrapped by an ItemStore, and by Show, when there is no such object.
 var ErrNoItem = errors.New("no such quarantine item")
 
-// ReasonForeign is the reason of an event that belongs to one known jurisdiction for which there is no cell here. All
-// other reasons are the normalizer's.
-const ReasonForeign = "foreign"
+// Reasons of this package; all others are the normalizer's.
+const (
+	ReasonForeign  = "foreign"  // the event belongs to one known jurisdiction, for which there is no cell here
+	ReasonRejected = "rejected" // the log of its cell refuses it
+)
 
 // Item is one record that was set aside. Raw is exactly what the provider wrote, as far as it was read.
 type Item struct {
@@ -111,6 +113,18 @@ func (q *Quarantine) Hold(ctx context.Context, item Item) (hash [32]byte, again 
 	}
 	again, err = q.create(ctx, key, append(append(line, '\n'), item.Raw...))
 	return hash, again, err
+}
+
+// HoldOne keeps an item that no run counts, and has the control log name it: what a log refuses of a stream.
+func (q *Quarantine) HoldOne(ctx context.Context, item Item) error {
+	hash, _, err := q.Hold(ctx, item)
+	if err != nil {
+		return err
+	}
+	h := item.Header
+	return q.record(ctx, &group{
+		groupKey: groupKey{source: h.Source, reason: h.Reason, foreign: h.Foreign, action: ActionHeld}, items: [][32]byte{hash},
+	})
 }
 
 func (q *Quarantine) create(ctx context.Context, key string, plain []byte) (existed bool, err error) {

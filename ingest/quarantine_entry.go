@@ -17,11 +17,11 @@ import (
 // QuarantineAction is what was done with the items of an entry.
 type QuarantineAction string
 
-// Actions of a control entry. Routing and purging come with the cells and the retention that do them.
+// Actions of a control entry. Purging comes with the retention that does it.
 const (
 	ActionHeld     QuarantineAction = "held"
-	ActionRouted   QuarantineAction = "routed"
-	ActionReleased QuarantineAction = "released"
+	ActionRouted   QuarantineAction = "routed"   // replayed into another cell than the quarantine's
+	ActionReleased QuarantineAction = "released" // replayed into the quarantine's own cell
 	ActionPurged   QuarantineAction = "purged"
 )
 
@@ -36,7 +36,7 @@ type QuarantineEntry struct {
 	Set    [32]byte
 	Store  string
 	Action QuarantineAction
-	Dest   string // the cell, for released and routed
+	Dest   string // the cell, for ActionRouted only
 }
 
 // Recorder writes control entries. The entry is committed when it returns nil.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"domicile.dev/domicile/normalize"
@@ -36,13 +37,15 @@ func (c *Collector) Replay(ctx context.Context, hashes ...string) (Summary, erro
 
 type replay struct {
 	*run
-	sent []released // since the last finish
+	sent []*tried // since the last finish
 }
 
-type released struct {
-	held Held
-	item [32]byte
-	cell string
+// tried is an item that became an event.
+type tried struct {
+	held     Held
+	item     [32]byte
+	cell     string
+	rejected bool // by the log: it stays
 }
 
 func (p *replay) all(ctx context.Context, hashes []string) error {
@@ -86,8 +89,13 @@ func (p *replay) try(ctx context.Context, held Held, raw []byte) error {
 		p.stays(held)
 		return nil
 	}
-	p.sent = append(p.sent, released{held: held, item: sha256.Sum256(raw), cell: rec.placement.Cell})
-	if err := p.send(ctx, &rec, p.acknowledged); err != nil {
+	item := &tried{held: held, item: sha256.Sum256(raw), cell: rec.placement.Cell}
+	p.sent = append(p.sent, item)
+	err := p.send(ctx, &rec, func(m *Message, r Receipt) {
+		item.rejected = r.Outcome == Rejected // read after the flush
+		p.acknowledged(m, r)
+	})
+	if err != nil {
 		return err
 	}
 	if len(p.sent) < replayBatch {
@@ -133,8 +141,12 @@ func (p *replay) finish(ctx context.Context) error {
 	if err := p.settle(ctx); err != nil {
 		return err
 	}
+	p.sent = slices.DeleteFunc(p.sent, func(s *tried) bool { return s.rejected })
 	for _, s := range p.sent {
-		key := groupKey{source: s.held.Source, reason: s.held.Reason, foreign: s.held.Foreign, action: ActionReleased, dest: s.cell}
+		key := groupKey{source: s.held.Source, reason: s.held.Reason, foreign: s.held.Foreign, action: ActionReleased}
+		if s.cell != p.c.Placer.collector {
+			key.action, key.dest = ActionRouted, s.cell
+		}
 		if err := p.note(ctx, key, s.item); err != nil {
 			return err
 		}

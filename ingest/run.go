@@ -27,7 +27,7 @@ type Summary struct {
 	Reasons map[string]int64 `json:"reasons"` // of Quarantined
 	Foreign map[string]int64 `json:"foreign"` // of those with ReasonForeign, by jurisdiction
 	Forms   map[string]int64 `json:"forms"`
-	Places  []Place          `json:"places"` // of the rest, in the order of cell, jurisdiction, region, rule
+	Places  []Place          `json:"places"` // of what was sent to a cell, ordered by cell, jurisdiction, region, rule
 
 	Failed  []SourceError `json:"-"` // sources not read to their end
 	Skipped []Skipped     `json:"-"`
@@ -124,9 +124,13 @@ func jurisdictionName(ids []string) string {
 func (r *run) acknowledged(m *Message, receipt Receipt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if receipt.Duplicate {
+	switch receipt.Outcome {
+	case Duplicate:
 		r.sum.Duplicates++
-	} else {
+	case Rejected:
+		r.sum.Quarantined++
+		r.sum.Reasons[ReasonRejected]++
+	default:
 		r.sum.Committed++
 	}
 	if r.c.Receipts != nil {

@@ -32,13 +32,25 @@ type Message struct {
 	Event    []byte // OCSF event, encoded as a record asks; nobody changes it once it is sent
 }
 
-// Receipt says where a message went. Log is the log's origin; it is empty when the stream answers before the log has
-// the event, as a broker between them does, and then nothing else is known.
+// Receipt says what became of a message. Log is the log's origin; it is empty when the stream answers before the log
+// has the event, as a broker between them does, and then nothing else is known but that the message is durable.
 type Receipt struct {
-	Log       string
-	Index     uint64
-	Duplicate bool // a repeat: Index is the leaf of the event that was there already
+	Outcome Outcome
+	Log     string
+	UID     string // of the leaf, where it differs from the message's: the second event under one uid
+	Index   uint64 // of the leaf; of the one that was there already for a Duplicate
+	Indexed bool   // the index is known: it is not for a Rejected message and may not be for a Duplicate
 }
+
+// Outcome is what became of a message that a log has answered.
+type Outcome int
+
+// The outcomes.
+const (
+	Committed Outcome = iota // it is a leaf now
+	Duplicate                // a repeat of an event, or of a message, that the log has
+	Rejected                 // the log refuses it; the sink has put it into quarantine, durably, before it answered
+)
 
 // Stream takes the events of one cell. The contract, checked by package streamtest for every implementation:
 //

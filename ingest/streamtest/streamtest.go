@@ -116,9 +116,9 @@ func (l *Log) persist(batch []ingest.Message) (receipts []ingest.Receipt) {
 		l.marks = map[string]uint64{}
 	}
 	for _, m := range batch {
-		r := ingest.Receipt{Log: l.Origin, Index: uint64(len(l.accepted))}
+		r := ingest.Receipt{Log: l.Origin, Index: uint64(len(l.accepted)), Indexed: true}
 		if m.Seq < l.marks[m.Epoch] {
-			r.Duplicate = true
+			r = ingest.Receipt{Log: l.Origin, Outcome: ingest.Duplicate}
 		} else {
 			l.accepted = append(l.accepted, m)
 			l.marks[m.Epoch] = m.Seq + 1
