@@ -142,7 +142,7 @@ func (c *cell) events(ctx context.Context, shard int) (*log.Events, error) {
 		Config: cfg, Keys: c.stores.Keys, Control: writer, Jurisdiction: c.jurisdiction,
 		MaxRecords: conf.Commit.Records, MaxBytes: conf.Commit.Bytes, Age: time.Duration(conf.Commit.Age),
 		Skew: time.Duration(conf.Skew), Window: conf.Window, BatchEvery: time.Duration(conf.Batch),
-		Renormalize: renormalize,
+		Renormalize: renormalize, Reject: c.reject,
 	}
 	c.control.State(func(r *custody.Replay) {
 		if last, ok := r.LastBatch(cfg.Origin); ok {

@@ -91,10 +91,11 @@ func (cmd *ingestCmd) ingest(g *global, d *dataDir, sources ingest.Sources) (sum
 
 // receipt is a line of the receipts file.
 type receipt struct {
-	UID       string `json:"uid"`
-	Log       string `json:"log"`
-	Index     uint64 `json:"index"`
-	Duplicate bool   `json:"duplicate"`
+	UID       string  `json:"uid"`
+	Log       string  `json:"log"`
+	Index     *uint64 `json:"index"` // null where the event was rejected, or is an old repeat
+	Duplicate bool    `json:"duplicate"`
+	Rejected  bool    `json:"rejected,omitempty"` // by the log: it lies in quarantine
 }
 
 // writeReceipts writes a line for every answered event.
@@ -108,7 +109,14 @@ func writeReceipts(p *pipeline, path string) (finish func() error, err error) {
 	enc.SetEscapeHTML(false)
 	var failed error
 	p.Receipts = func(uid string, r ingest.Receipt) {
-		if err := enc.Encode(receipt{uid, r.Log, r.Index, r.Duplicate}); err != nil && failed == nil {
+		line := receipt{UID: uid, Log: r.Log, Duplicate: r.Outcome == ingest.Duplicate, Rejected: r.Outcome == ingest.Rejected}
+		if r.UID != "" {
+			line.UID = r.UID
+		}
+		if r.Indexed {
+			line.Index = &r.Index
+		}
+		if err := enc.Encode(line); err != nil && failed == nil {
 			failed = err
 		}
 	}

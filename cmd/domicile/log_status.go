@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -84,16 +85,23 @@ func (d *dataDir) status(g *global, i int) (cellStatus, error) {
 			return s, err
 		}
 	}
-	q, err := c.quarantine(g.ctx)
-	if err != nil {
-		return s, err
-	}
-	for held, err := range q.List(g.ctx) {
-		if err != nil || !held.Released {
-			s.Quarantined++
+	s.Quarantined, err = c.heldItems(g.ctx)
+	return s, err
+}
+
+// heldItems counts the items in quarantine that were not released, without opening one.
+func (c *cell) heldItems(ctx context.Context) (n int, err error) {
+	for key, err := range (items{c.stores.Quarantine}).List(ctx, "") {
+		switch {
+		case err != nil:
+			return n, err
+		case strings.HasPrefix(key, "item/"):
+			n++
+		case strings.HasPrefix(key, "released/"):
+			n--
 		}
 	}
-	return s, nil
+	return n, nil
 }
 
 // countLeaves counts what the leaves of a log say: they are in its commits.
@@ -134,9 +142,12 @@ func (s *status) print(w io.Writer) error {
 			total += r.Events
 			fmt.Fprintf(tab, "%s\t%s\t%d\t%s\t%s\n", c.Jurisdiction, region, r.Events, hour(r.FromHour), hour(r.ToHour+1))
 		}
-		fmt.Fprintf(tab, "%s\tall\t%d\t\t\n", c.Jurisdiction, total)
+		fmt.Fprintf(tab, "%s\tall\t%d\n", c.Jurisdiction, total)
 	}
-	fmt.Fprintln(tab, "\t\t\t\t")
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintln(tab, "LOG\tCOMMITS\tLEAVES\tPUBLISHED\tSTATE")
 	for _, c := range s.Cells {
 		for _, l := range c.Logs {
@@ -156,7 +167,7 @@ func (s *status) print(w io.Writer) error {
 			fmt.Fprintf(w, "\n%d records in quarantine of cell %s: domicile quarantine list\n", c.Quarantined, c.Jurisdiction)
 		}
 	}
-	return errors.Join(err)
+	return err
 }
 
 func hour(h int64) string {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"domicile.dev/domicile/ingest"
@@ -113,9 +114,35 @@ func (s *logSink) Append(ctx context.Context, batch []ingest.Message) ([]ingest.
 	}
 	receipts := make([]ingest.Receipt, len(results))
 	for i, r := range results {
-		receipts[i] = ingest.Receipt{Log: s.events.Reader().Origin(), Index: r.Index, Duplicate: r.Status == log.Duplicate || r.Status == log.Repeat}
+		receipts[i] = ingest.Receipt{Outcome: outcomes[r.Status], Log: s.events.Reader().Origin(), Index: r.Index, Indexed: r.Indexed}
+		if r.UID != messages[i].UID {
+			receipts[i].UID = r.UID
+		}
 	}
 	return receipts, nil
+}
+
+// outcomes says what a writer's status means to a collector.
+var outcomes = map[log.Status]ingest.Outcome{
+	log.Committed: ingest.Committed, log.Conflict: ingest.Committed,
+	log.Duplicate: ingest.Duplicate, log.Repeat: ingest.Duplicate,
+	log.Rejected: ingest.Rejected,
+}
+
+// reject keeps what a log refuses in the cell's quarantine: the provider's bytes, or the event where it holds none.
+func (c *cell) reject(ctx context.Context, m *log.Message, reason error) error {
+	q, err := c.quarantine(ctx)
+	if err != nil {
+		return err
+	}
+	raw, err := rawData(m.Event)
+	if err != nil {
+		raw = m.Event
+	}
+	provider, _, _ := strings.Cut(m.Region, ":")
+	return q.HoldOne(ctx, ingest.Item{Raw: raw, Header: ingest.ItemHeader{
+		V: 1, Reason: ingest.ReasonRejected, Detail: reason.Error(), Source: "stream", Provider: provider, FirstSeen: time.Now(),
+	}})
 }
 
 // quarantine is the quarantine of a cell.
@@ -217,27 +244,39 @@ func (r recorder) RecordQuarantine(ctx context.Context, e ingest.QuarantineEntry
 // renormalize makes an event anew from the provider's bytes that it holds, and tells its content: the writer asks
 // before it calls two events of one uid different, because an upgrade may map a field in another way.
 func renormalize(event []byte) (content ledger.Hash, err error) {
-	fields, err := ledger.CutFields(event, nil)
+	raw, err := rawData(event)
 	if err != nil {
 		return content, err
 	}
-	for _, f := range fields {
-		if f.Pointer != "/raw_data" || len(f.Value) < 2 {
-			continue
-		}
-		raw, _ := rawjson.AppendUnescaped(nil, f.Value[1:len(f.Value)-1])
-		record, err := normalize.NewReader(bytes.NewReader(raw)).Next()
-		if err != nil {
-			return content, err
-		}
-		again, err := normalize.Normalize(record, normalizeOptions())
-		if err != nil {
-			return content, err
-		}
-		if fields, err = ledger.CutFields(again.JSON, nil); err != nil {
-			return content, err
-		}
-		return ledger.ContentHash(fields), nil
+	record, err := normalize.NewReader(bytes.NewReader(raw)).Next()
+	if err != nil {
+		return content, err
 	}
-	return content, errors.New("the event holds no raw data")
+	again, err := normalize.Normalize(record, normalizeOptions())
+	if err != nil {
+		return content, err
+	}
+	fields, err := ledger.CutFields(again.JSON, nil)
+	if err != nil {
+		return content, err
+	}
+	return ledger.ContentHash(fields), nil
+}
+
+// rawData is the provider's bytes that an event holds.
+func rawData(event []byte) ([]byte, error) {
+	fields, err := ledger.CutFields(event, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range fields {
+		if f.Pointer == "/raw_data" && len(f.Value) > 2 && f.Value[0] == '"' {
+			raw, clean := rawjson.AppendUnescaped(nil, f.Value[1:len(f.Value)-1])
+			if !clean {
+				return nil, errors.New("the event's raw data is damaged")
+			}
+			return raw, nil
+		}
+	}
+	return nil, errors.New("the event holds no raw data")
 }

@@ -69,6 +69,9 @@ func (cmd *quarantineListCmd) Run(g *global) error {
 	count, unreadable := 0, 0
 	err := cmd.with(g, func(d *dataDir) error {
 		return inCells(g.ctx, d, cmd.Cell, func(c *cell, q *ingest.Quarantine) error {
+			if err := c.openItems(g.ctx); err != nil {
+				return err
+			}
 			for held, err := range q.List(g.ctx) {
 				if err != nil {
 					fmt.Fprintf(g.err, "cell %s: %v\n", c.jurisdiction, err)
@@ -101,6 +104,23 @@ func (cmd *quarantineListCmd) Run(g *global) error {
 		return errPartial
 	}
 	return nil
+}
+
+// openItems logs that the items of a cell are opened to read what is known of them; their bytes go nowhere.
+func (c *cell) openItems(ctx context.Context) error {
+	n, err := c.heldItems(ctx)
+	if err != nil || n == 0 {
+		return err
+	}
+	entry, err := c.accessByCommand(ctx, ledger.OpQuarantineRead, string(ledger.PurposeOperation), "list")
+	if err != nil {
+		return err
+	}
+	access, err := c.intend(ctx, entry)
+	if err != nil {
+		return err
+	}
+	return access.Done(ctx, 0, 0, nil)
 }
 
 func printHeld(w io.Writer, cell string, held *ingest.Held) {
