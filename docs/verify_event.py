@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Check one proof bundle of a domicile ledger, independently of domicile.
+"""Check proof bundles of a domicile ledger, independently of domicile.
 
-    python3 verify_event.py BUNDLE --policy FILE [--policy FILE ...]
+    python3 verify_event.py BUNDLE [BUNDLE ...] --policy FILE [--policy FILE ...]
 
 BUNDLE is a file that `domicile proof` wrote, or - for standard input. FILE is a trust policy (c2sp.org/tlog-policy)
 of the cell's control log, or of the events log. It needs Python 3.9 and OpenSSL 3 (for Ed25519; set OPENSSL to name
 another program), and nothing else: no network, no packages, no code of domicile.
 
-Exit codes: 0 verified, 1 failed, 2 inconclusive, 3 usage. docs/verify-by-hand.md explains every step.
+Exit codes: 0 verified, 1 failed, 2 inconclusive, 3 usage; of several bundles, the worst. docs/verify-by-hand.md explains every step.
 
 This is a second reading of the formats, not a translation of the Go code: where the two disagree on a bundle, one of
 them is wrong. It does not hold the batch entry against its closed schema; it needs only what binds the tree.
@@ -15,6 +15,7 @@ them is wrong. It does not hold the batch entry against its closed schema; it ne
 
 import argparse
 import base64
+import functools
 import hashlib
 import os
 import re
@@ -522,6 +523,7 @@ def vkey(text, kind):
     return name, raw[1:]
 
 
+@functools.lru_cache(maxsize=1024)  # bundles of one log often share their checkpoints
 def ed25519(key, message, signature):
     if len(signature) != 64:
         return False
@@ -688,7 +690,7 @@ def main(args):
             sys.exit(3)
     parser = Parser(prog="verify_event.py", description="Check one proof bundle of a domicile ledger, offline.",
                     epilog="Exit codes: 0 verified, 1 failed, 2 inconclusive, 3 usage.")
-    parser.add_argument("bundle", help="proof bundle; - for standard input")
+    parser.add_argument("bundle", nargs="+", help="proof bundle; - for standard input")
     parser.add_argument("--policy", action="append", default=[], metavar="FILE", help="trust policy; repeatable")
     options = parser.parse_args(args)
     try:
@@ -700,17 +702,24 @@ def main(args):
                 except Bad as e:
                     print(f"verify_event.py: policy {path}: {e}", file=sys.stderr)
                     return 3
-        if options.bundle == "-":
-            src = sys.stdin.buffer.read(MAX_BUNDLE + 1)
-        else:
-            with open(options.bundle, "rb") as f:
-                src = f.read(MAX_BUNDLE + 1)
+        bundles = []
+        for path in options.bundle:
+            if path == "-":
+                bundles.append((path, sys.stdin.buffer.read(MAX_BUNDLE + 1)))
+            else:
+                with open(path, "rb") as f:
+                    bundles.append((path, f.read(MAX_BUNDLE + 1)))
     except OSError as e:
         print(f"verify_event.py: {e}", file=sys.stderr)
         return 3
-    code = verify(src, policies)
-    print({0: "\nVERIFIED", 1: "\nFAILED", 2: "\nINCONCLUSIVE"}[code])
-    return code
+    worst = 0
+    for path, src in bundles:
+        if len(bundles) > 1:
+            print(f"{path}:")
+        code = verify(src, policies)
+        print({0: "\nVERIFIED", 1: "\nFAILED", 2: "\nINCONCLUSIVE"}[code])
+        worst = max(worst, code, key=(0, 2, 1).index)
+    return worst
 
 
 if __name__ == "__main__":

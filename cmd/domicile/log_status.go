@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -136,13 +137,14 @@ func (s *status) print(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "CELL\tREGION\tEVENTS\tFROM (UTC)\tTO (UTC)")
 	for _, c := range s.Cells {
-		var total uint64
+		all := regionStatus{FromHour: math.MaxInt64, ToHour: math.MinInt64}
 		for _, region := range slices.Sorted(maps.Keys(c.Regions)) {
 			r := c.Regions[region]
-			total += r.Events
-			fmt.Fprintf(tab, "%s\t%s\t%d\t%s\t%s\n", c.Jurisdiction, region, r.Events, hour(r.FromHour), hour(r.ToHour+1))
+			r.print(tab, c.Jurisdiction, region)
+			all.Events += r.Events
+			all.FromHour, all.ToHour = min(all.FromHour, r.FromHour), max(all.ToHour, r.ToHour)
 		}
-		fmt.Fprintf(tab, "%s\tall\t%d\n", c.Jurisdiction, total)
+		all.print(tab, c.Jurisdiction, "all")
 	}
 	if err := tab.Flush(); err != nil {
 		return err
@@ -168,6 +170,14 @@ func (s *status) print(w io.Writer) error {
 		}
 	}
 	return err
+}
+
+func (r *regionStatus) print(w io.Writer, cell, region string) {
+	from, to := "-", "-"
+	if r.Events > 0 {
+		from, to = hour(r.FromHour), hour(r.ToHour+1)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", cell, region, r.Events, from, to)
 }
 
 func hour(h int64) string {
