@@ -33,15 +33,15 @@ quarantine with the reason (domicile quarantine list). Feeding the same files ag
 }
 
 func (cmd *ingestCmd) Run(g *global) error {
-	sources := ingest.FindSources(cmd.Paths, g.in)
-	for _, s := range sources.Skipped {
-		fmt.Fprintf(g.err, "skipped %s: %s\n", s.Name, s.Reason)
-	}
-	if len(sources.Files) == 0 {
-		return errors.New("there is nothing to read: name files, folders that hold audit logs, or - for standard input")
-	}
 	var summary ingest.Summary
 	err := cmd.with(g, func(d *dataDir) (err error) {
+		sources := ingest.FindSources(cmd.Paths, g.in)
+		for _, s := range sources.Skipped {
+			fmt.Fprintf(g.err, "skipped %s: %s\n", s.Name, s.Reason)
+		}
+		if len(sources.Files) == 0 {
+			return errors.New("there is nothing to read: name files, folders that hold audit logs, or - for standard input")
+		}
 		summary, err = cmd.ingest(g, d, sources)
 		return err
 	})

@@ -56,20 +56,24 @@ func (e *Events) commitNew(ctx context.Context, fresh []*waiting) error {
 	header := ledger.Header{
 		Time: now, Payloads: payloads, Duplicates: e.repeats, Collectors: e.marks.header(), Ahead: e.window.aheadIndexes(),
 	}
-	if err := e.commit(ctx, header, leaves); err != nil {
+	err := e.commit(ctx, header, leaves, func() error {
+		// Findings come before the batch entry that binds their events, so a writer that starts knows which may be
+		// missing; and the batch entry can come as soon as the publisher hears of the commit.
+		if conflicts > 0 {
+			if err := e.findings(ctx, fresh); err != nil {
+				return err
+			}
+		}
+		return e.batches.committed(&e.head, e.headHash, leaves)
+	})
+	if err != nil {
 		return err
 	}
 	e.repeats = 0
 	if e.scan != nil {
 		e.scan.hand(gone, e.window.s0)
 	}
-	// Findings come before the batch entry that binds their events, so a writer that starts knows which may be missing.
-	if conflicts > 0 {
-		if err := e.findings(ctx, fresh); err != nil {
-			return err
-		}
-	}
-	return e.batches.committed(&e.head, e.headHash, leaves)
+	return nil
 }
 
 // storePayload makes and stores the payload of records of one class, and its wrapped key. Both are durable on return;

@@ -214,7 +214,7 @@ func (c *Control) commitEntries(ctx context.Context, batch []*pendingEntry) {
 	}
 	// The replay is ahead of the log now. If the commit fails, this holder is done and so is the replay.
 	crash.Point("control/before-commit")
-	err := c.commit(ctx, ledger.Header{}, leaves)
+	err := c.commit(ctx, ledger.Header{}, leaves, nil)
 	crash.Point("control/after-commit")
 	for _, p := range taken {
 		p.done <- err

@@ -56,7 +56,7 @@ func Move(ctx context.Context, cfg Config, to Destination, progress func(key str
 			return err
 		}
 		// The log here ends with this commit, whoever else may think to write to it.
-		if err := w.commit(ctx, ledger.Header{MovedTo: target, Collectors: w.head.Collectors, Ahead: w.head.Ahead, Positions: w.head.Positions}, nil); err != nil {
+		if err := w.commit(ctx, ledger.Header{MovedTo: target, Collectors: w.head.Collectors, Ahead: w.head.Ahead, Positions: w.head.Positions}, nil, nil); err != nil {
 			return err
 		}
 		crash.Point("move/after-last-commit")
@@ -146,7 +146,7 @@ func Adopt(ctx context.Context, cfg Config) (adopted bool, err error) {
 		return false, w.livesHere(&w.head)
 	}
 	h := ledger.Header{Collectors: w.head.Collectors, Ahead: w.head.Ahead, Positions: w.head.Positions}
-	return true, w.commit(ctx, h, nil)
+	return true, w.commit(ctx, h, nil, nil)
 }
 
 // An Orphan is a payload that no commit names.

@@ -86,8 +86,9 @@ func (w *writer) now() int64 { return max(w.Clock().UnixMilli(), w.head.Time) }
 
 // commit makes leaves durable in the next commit. The caller has filled what it knows of the header; payloads and
 // their keys are durable already. On nil the leaves are in the log; on an error the writer is stopped, and whether they
-// are is for the next one to find out.
-func (w *writer) commit(ctx context.Context, h ledger.Header, leaves [][]byte) error {
+// are is for the next one to find out. then, if not nil, is called once they are in the log, before the publisher hears
+// of them.
+func (w *writer) commit(ctx context.Context, h ledger.Header, leaves [][]byte, then func() error) error {
 	if err := w.err(); err != nil {
 		return err
 	}
@@ -121,6 +122,11 @@ func (w *writer) commit(ctx context.Context, h ledger.Header, leaves [][]byte) e
 	crash.Point("commit/after-commit")
 	// The leaves are in the log now. Whatever follows is derived from them.
 	w.head, w.headHash = h, lineHash(line)
+	if then != nil {
+		if err := then(); err != nil {
+			return w.fail(err)
+		}
+	}
 	w.pub.offer(finished, &w.edge, w.headHash, &w.head)
 	return nil
 }
