@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"domicile.dev/domicile/ledger/store"
+	"domicile.dev/domicile/ledger/store/storetest"
 )
 
 func BenchmarkCreate(b *testing.B) {
@@ -27,7 +28,18 @@ func BenchmarkCreate(b *testing.B) {
 // What publishing a commit of 8,192 leaves stores: 32 bundles, 32 tiles and the
 // partial ones.
 func BenchmarkCreateAll(b *testing.B) {
-	d := newDir(b, store.KindOpen)
+	for _, way := range []struct {
+		name string
+		wrap func(*store.Dir) store.Store
+	}{
+		{"in groups", func(d *store.Dir) store.Store { return d }},
+		{"one by one", func(d *store.Dir) store.Store { return storetest.NewFaulty(d) }},
+	} {
+		b.Run(way.name, func(b *testing.B) { benchmarkCreateAll(b, way.wrap(newDir(b, store.KindOpen))) })
+	}
+}
+
+func benchmarkCreateAll(b *testing.B, s store.Store) {
 	bundle, tile := bytes.Repeat([]byte("x"), 256*132), bytes.Repeat([]byte("x"), 8192)
 	for i := 0; b.Loop(); i++ {
 		var objects []store.Object
@@ -40,7 +52,7 @@ func BenchmarkCreateAll(b *testing.B) {
 		for level := range 2 {
 			objects = append(objects, store.Object{Key: fmt.Sprintf("o/tile/%d/x%03d/%03d.p/7", level+1, i/1000, i%1000), Data: tile[:224]})
 		}
-		if err := store.CreateAll(b.Context(), d, objects); err != nil {
+		if err := store.CreateAll(b.Context(), s, objects); err != nil {
 			b.Fatal(err)
 		}
 	}

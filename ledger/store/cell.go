@@ -148,6 +148,6 @@ func makeDir(path string, mode fs.FileMode) error {
 		}
 		there = filepath.Dir(there)
 	}
-	made := folders{root: there, mode: mode}
+	made := folders{root: there, mode: mode, fsync: syncFolder}
 	return made.ensure(path)
 }

@@ -95,7 +95,7 @@ func NewDir(root, temp string, kind Kind) (*Dir, error) {
 		return nil, fmt.Errorf("opening a store: %s is not a folder", root)
 	}
 	d := &Dir{root: root, temp: temp, kind: kind, replacing: make(chan struct{}, 1)}
-	d.folders.root, d.folders.mode = root, kinds[kind].folder
+	d.folders.root, d.folders.mode, d.folders.fsync = root, kinds[kind].folder, syncFolder
 	if temp != "" {
 		var nonce [8]byte
 		rand.Read(nonce[:])
@@ -205,21 +205,35 @@ func (d *Dir) explain(err error) error {
 
 // writeTemp returns the path of a new, synced temporary file with these bytes.
 func (d *Dir) writeTemp(data []byte) (path string, err error) {
-	path = filepath.Join(d.temp, fmt.Sprintf("%s%s-%d", tempPrefix, d.nonce, d.names.Add(1)))
+	file, err := d.beginTemp(data)
+	if err != nil {
+		return "", err
+	}
+	return file.Name(), finishTemp(file)
+}
+
+// beginTemp writes a new temporary file without waiting for the medium.
+func (d *Dir) beginTemp(data []byte) (*os.File, error) {
+	path := filepath.Join(d.temp, fmt.Sprintf("%s%s-%d", tempPrefix, d.nonce, d.names.Add(1)))
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, kinds[d.kind].file)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	err = errors.Join(err, file.Close())
-	if err != nil {
+	if _, err := file.Write(data); err != nil {
+		file.Close()
 		os.Remove(path)
-		return "", err
+		return nil, err
 	}
-	return path, nil
+	return file, nil
+}
+
+// finishTemp makes the bytes of a temporary file durable, or removes it.
+func finishTemp(file *os.File) error {
+	err := errors.Join(file.Sync(), file.Close())
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return err
 }
 
 // Replace implements Store. The swap is guarded by a lock on the folder of the

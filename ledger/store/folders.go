@@ -15,8 +15,9 @@ import (
 // made, and that folder's own name in turn, up to the root. Syncs of one folder
 // are shared: whoever has made its name before a sync begins is served by it.
 type folders struct {
-	root string
-	mode fs.FileMode
+	root  string
+	mode  fs.FileMode
+	fsync func(folder string) error // syncFolder, except in tests that watch it
 
 	mu      sync.Mutex
 	durable map[string]struct{}    // folders whose own names are durable all the way up
@@ -108,7 +109,7 @@ func (f *folders) sync(folder string) error {
 		f.mu.Lock()
 		s.next = nil // whoever comes from now on may be too late for this sync
 		f.mu.Unlock()
-		round.err = syncFolder(folder)
+		round.err = f.fsync(folder)
 	})
 
 	f.mu.Lock()

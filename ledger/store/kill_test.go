@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println("locked")
-		select {}
+		io.Copy(io.Discard, os.Stdin) // until the parent lets go, or kills
 	case "write":
 		err := writeUntilKilled(folder)
 		fmt.Println("error:", err)
@@ -49,12 +50,17 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func startChild(t *testing.T, role, folder string) (*exec.Cmd, *bufio.Scanner) {
+func startChild(t *testing.T, role, folder string, env ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), roleVariable+"="+role, folderVariable+"="+folder)
+	child.Env = append(child.Env, env...)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold, err := child.StdinPipe() // held open: a role that waits reads from it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +68,7 @@ func startChild(t *testing.T, role, folder string) (*exec.Cmd, *bufio.Scanner) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		hold.Close()
 		child.Process.Kill()
 		child.Wait()
 	})
@@ -104,7 +111,14 @@ func writeUntilKilled(data string) error {
 			name := hex.EncodeToString(sum[:])
 			batch[i] = store.Object{Key: path.Join("o", name[:1], name), Data: body}
 		}
-		if err := store.CreateAll(ctx, d, batch); err != nil {
+		if err := store.CreateAll(ctx, d, batch[1:]); err != nil {
+			return err
+		}
+		if err := d.Create(ctx, batch[0]); err != nil {
+			return err
+		}
+		passing := store.Object{Key: "passing/" + path.Base(batch[0].Key)}
+		if err := errors.Join(d.Create(ctx, passing), d.Delete(ctx, passing.Key)); err != nil {
 			return err
 		}
 		var promised strings.Builder
@@ -136,73 +150,32 @@ func TestKilledWriterLeavesWholeObjects(t *testing.T) {
 	if err := store.MakeDir(filepath.Join(data, "store")); err != nil {
 		t.Fatal(err)
 	}
-	ctx := t.Context()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	var promised []string
-	counted := 0
+	var p promises
 	for range kills {
 		child, out := startChild(t, "write", data)
 		awaitLine(t, out, "started")
-		// When it dies is the point of the test; nothing waits for this moment.
-		time.AfterFunc(time.Duration(random.IntN(80_000))*time.Microsecond, func() { child.Process.Kill() })
-		for out.Scan() {
-			what, value, _ := strings.Cut(out.Text(), " ")
-			switch what {
-			case "created":
-				promised = append(promised, value)
-			case "counted":
-				n, err := strconv.Atoi(value)
-				if err != nil {
-					break // the pipe was cut in the middle of the line
-				}
-				counted = n
-			case "error:":
-				t.Fatalf("the child failed: %s", value)
+		// It dies somewhere after a few promises: as much later as the last
+		// batch took, at most, so that every step of a batch is hit.
+		lines, spread := batchLines*(1+random.IntN(4)), random.Float64()
+		before := time.Now()
+		for n := 0; out.Scan(); n++ {
+			if n%batchLines == 0 && n < lines {
+				before = time.Now()
 			}
+			if n == lines {
+				took := time.Since(before)
+				time.AfterFunc(time.Duration(float64(took)*spread), func() { child.Process.Kill() })
+			}
+			p.read(t, out.Text())
 		}
 		child.Wait()
-
-		d, err := store.NewDir(filepath.Join(data, "store"), "", store.KindOpen)
-		if err != nil {
-			t.Fatal(err)
-		}
-		there := map[string]bool{}
-		for info, err := range d.List(ctx, "o/", "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			there[info.Key] = true
-			r, _, err := d.Open(ctx, info.Key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hash := sha256.New()
-			if _, err := io.Copy(hash, r); err != nil {
-				t.Fatal(err)
-			}
-			r.Close()
-			if got := hex.EncodeToString(hash.Sum(nil)); got != path.Base(info.Key) {
-				t.Errorf("%s holds other bytes (%d)", info.Key, info.Size)
-			}
-		}
-		for _, key := range promised {
-			// A line that the kill cut short is no promise.
-			if len(path.Base(key)) == 64 && !there[key] {
-				t.Errorf("%s was promised and is not there", key)
-			}
-		}
-		if counted > 0 {
-			text, _, err := d.Get(ctx, "counter")
-			n, convErr := strconv.Atoi(strings.TrimSpace(string(text)))
-			if err != nil || convErr != nil || len(text) != 8000 || n < counted {
-				t.Errorf("the counter holds %d bytes, %d; %d was promised (%v, %v)", len(text), n, counted, err, convErr)
-			}
-		}
+		p.check(t, data)
 	}
-	if len(promised) == 0 {
-		t.Error("no child lived long enough to be promised anything")
+	if len(p.objects) == 0 {
+		t.Error("no child lived long enough to promise anything")
 	}
 	// The next holder sweeps what they left.
 	lock, err := store.LockDir(data)
@@ -212,5 +185,75 @@ func TestKilledWriterLeavesWholeObjects(t *testing.T) {
 	defer lock.Close()
 	if left, err := os.ReadDir(lock.Temp()); err != nil || len(left) != 0 {
 		t.Errorf("%d temporary files are left (%v)", len(left), err)
+	}
+}
+
+// promises is what writers said before they were killed.
+type promises struct {
+	objects []string
+	count   int
+}
+
+// batchLines is the number of lines that a writer prints for one batch.
+const batchLines = 13
+
+// read takes one line of a writer. The last one may be cut short by the kill: a
+// cut name is no promise, and a cut number a smaller one.
+func (p *promises) read(t *testing.T, line string) {
+	t.Helper()
+	what, value, _ := strings.Cut(line, " ")
+	switch what {
+	case "created":
+		if len(path.Base(value)) == 2*sha256.Size {
+			p.objects = append(p.objects, value)
+		}
+	case "counted":
+		if n, err := strconv.Atoi(value); err == nil {
+			p.count = max(p.count, n)
+		}
+	case "error:":
+		t.Fatalf("the child failed: %s", value)
+	}
+}
+
+// check looks at what the writers left behind.
+func (p *promises) check(t *testing.T, data string) {
+	t.Helper()
+	ctx := t.Context()
+	d, err := store.NewDir(filepath.Join(data, "store"), "", store.KindOpen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for info, err := range d.List(ctx, "o/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		there[info.Key] = true
+		r, _, err := d.Open(ctx, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.New()
+		_, err = io.Copy(hash, r)
+		r.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(hash.Sum(nil)); got != path.Base(info.Key) {
+			t.Errorf("%s holds other bytes (%d)", info.Key, info.Size)
+		}
+	}
+	for _, key := range p.objects {
+		if !there[key] {
+			t.Errorf("%s was promised and is not there", key)
+		}
+	}
+	if p.count > 0 {
+		text, _, err := d.Get(ctx, "counter")
+		n, convErr := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || convErr != nil || len(text) != 8000 || n < p.count {
+			t.Errorf("the counter holds %d bytes, %d; %d was promised (%v, %v)", len(text), n, p.count, err, convErr)
+		}
 	}
 }

@@ -138,6 +138,10 @@ func Ensure(ctx context.Context, s Store, object Object) error {
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
+	return compareWithThere(ctx, s, object)
+}
+
+func compareWithThere(ctx context.Context, s Store, object Object) error {
 	there, _, err := s.Get(ctx, object.Key)
 	if err != nil {
 		return fmt.Errorf("comparing with the object that is there: %w", err)
@@ -148,9 +152,8 @@ func Ensure(ctx context.Context, s Store, object Object) error {
 	return nil
 }
 
-// creators bounds the objects that CreateAll has in flight: enough that a file
-// system groups their fsyncs into few journal writes, and that a bucket's
-// latency is paid a few times and not eighty. See BenchmarkCreateAll.
+// creators bounds the objects that CreateAll has in flight: a bucket's latency
+// is paid a few times and not eighty, and a disk gets syncs that it can group.
 const creators = 32
 
 // CreateAll creates objects concurrently, in no order, and returns when all are
@@ -158,6 +161,9 @@ const creators = 32
 // equal bytes are success, as with Ensure. After an error any of the objects
 // may be there, each whole: call it again with the same objects.
 func CreateAll(ctx context.Context, s Store, objects []Object) error {
+	if d, ok := s.(*Dir); ok {
+		return d.createAll(ctx, objects)
+	}
 	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(creators)
 	for _, object := range objects {

@@ -281,6 +281,12 @@ func TestReaderRefusesWhatIsNotThere(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
+	anything := NewReader(300, func(string) ([]byte, error) { return make([]byte, Width*HashSize), nil })
+	for _, index := range []uint64{300, 1 << 40, math.MaxUint64} {
+		if h, err := anything.LeafHash(index); err == nil {
+			t.Errorf("leaf %d of 300: %x", index, h)
+		}
+	}
 	if root, err := NewReader(0, nil).Root(0); err != nil || root != sha256.Sum256(nil) {
 		t.Errorf("root of nothing: %x, %v", root, err)
 	}
@@ -344,6 +350,28 @@ func TestAppendRefusesWithoutChange(t *testing.T) {
 	stop := errors.New("stop")
 	if err := edge.Append(leaves[:300], nil, func(Object) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("the error of emit: %v", err)
+	}
+}
+
+// A step that fails is taken again from the same edge, perhaps with other leaves.
+func TestTwoExtensionsOfOneEdgeShareNothing(t *testing.T) {
+	edge, _ := publish(t, new(Edge), 300)
+	first, _, err := edge.Extend(leaves[300:400], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := edge.Extend(leaves[500:900], nil); err != nil {
+		t.Fatal(err)
+	}
+	if first.Root() != naive(leaves[:400]).root() || edge.Root() != naive(leaves[:300]).root() {
+		t.Errorf("the second extension changed the first, or the edge")
+	}
+	for _, o := range first.Partials(300) {
+		if o.Level == Entries {
+			if entries, err := ParseBundle(o.Data, o.Width); err != nil || !bytes.Equal(entries[143], leaves[399]) {
+				t.Errorf("the bundle of the first extension: %v", err)
+			}
+		}
 	}
 }
 
