@@ -57,6 +57,9 @@ func (u *unpacker) next() (Raw, bool, error) {
 	raw.Offset = u.outer.Offset
 	if bad, ok := err.(*RecordError); ok {
 		bad.Offset = u.outer.Offset
+		if len(bad.Bytes) == 0 { // compressed bytes that cannot be undone
+			bad.Bytes = u.outer.Bytes
+		}
 	}
 	return raw, true, err
 }

@@ -262,7 +262,7 @@ func gcpPlace(b *builder) placement {
 		return place
 	}
 	if global {
-		return everywhere("gcp", ruleGCPCurrent)
+		return everywhere("gcp", ruleGCPGlobal)
 	}
 	return nowhere("gcp", ruleGCPNone)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -132,14 +133,17 @@ func (r *Reader) open() {
 	r.opened = true
 	b := bufio.NewReaderSize(r.src, 64<<10)
 	r.src = b
-	if magic, _ := b.Peek(3); bytes.HasPrefix(magic, gzipMagic) {
+	start, _ := b.Peek(10)
+	switch {
+	case len(start) == 10 && bytes.HasPrefix(start, gzipMagic) && start[2] == 8 && start[3]&0xe0 == 0:
+		r.gzip = true
 		z, err := gzip.NewReader(b)
 		if err != nil {
 			r.err = err
 			return
 		}
-		r.src, r.gzip = z, true
-	} else if string(magic) == "\xef\xbb\xbf" {
+		r.src = z
+	case bytes.HasPrefix(start, []byte("\xef\xbb\xbf")):
 		_, _ = b.Discard(3)
 		r.base = 3
 	}
@@ -183,9 +187,8 @@ func (r *Reader) end() (Raw, bool, error) {
 
 // sourceFailed reports whether reading failed for a reason outside of the file's content.
 func (r *Reader) sourceFailed() bool {
-	return r.err != nil && r.err != io.EOF &&
-		!(r.gzip && (errors.Is(r.err, io.ErrUnexpectedEOF) || errors.Is(r.err, gzip.ErrHeader) || errors.Is(r.err, gzip.ErrChecksum) || isCorrupt(r.err)) ||
-			!r.gzip && errors.Is(r.err, gzip.ErrHeader))
+	corrupt := r.gzip && (errors.Is(r.err, io.ErrUnexpectedEOF) || errors.Is(r.err, gzip.ErrHeader) || errors.Is(r.err, gzip.ErrChecksum) || isCorrupt(r.err))
+	return r.err != nil && r.err != io.EOF && !corrupt
 }
 
 func (r *Reader) offset(n int) int64 { return r.base + int64(r.from+n) }
@@ -270,7 +273,7 @@ func (r *Reader) value(top bool) (Raw, bool, error) {
 			}
 			return r.handOut(value, offset)
 		case envelope:
-			name := r.window()[r.scan.start+1 : r.scan.end-1]
+			name := r.scan.name(r.window())
 			r.list, r.packed, r.where = envelopes[string(name)], true, inList
 			r.from += r.scan.i + 1
 			r.anchor = r.anchor[:0]
@@ -370,8 +373,8 @@ func (r *Reader) giant() (Raw, bool, error) {
 
 // leave begins a stretch that is no record.
 func (r *Reader) leave(state where, reason Reason) (Raw, bool, error) {
-	if state == inListDamage && len(r.anchor) == 0 {
-		r.anchor = append(r.anchor, anchorOf(r.window())...)
+	if w := r.window(); state == inListDamage && len(r.anchor) == 0 && len(w) > 0 && w[0] == '{' {
+		r.anchor = append(r.anchor, anchorOf(w[:r.scan.i])...) // only what was looked at, not what happens to be read
 	}
 	r.where, r.reason = state, reason
 	return Raw{}, false, nil
@@ -394,6 +397,7 @@ func (r *Reader) damage() (Raw, bool, error) {
 				r.where = ended
 				return Raw{}, false, nil
 			}
+			w = r.window() // where fill moved it
 			n = len(w)
 		}
 		offset, form := r.offset(0), r.formName()
@@ -420,10 +424,11 @@ var details = map[Reason]string{
 // nextRecord returns where, after the first byte of w, a record begins.
 func (r *Reader) nextRecord(w []byte) (int, bool) {
 	if r.where == inListDamage {
-		if len(r.anchor) < 3 {
-			return 0, false
+		anchor := r.anchor
+		if len(anchor) == 0 {
+			anchor = anyObject
 		}
-		i := bytes.Index(w[1:], r.anchor)
+		i := bytes.Index(w[1:], anchor)
 		return i + 1, i >= 0
 	}
 	for i := 0; ; {
@@ -452,9 +457,12 @@ func anchorOf(value []byte) []byte {
 	return value[:quote+1+end+1]
 }
 
-var gzipMagic = []byte{0x1f, 0x8b}
+var (
+	gzipMagic = []byte{0x1f, 0x8b}
+	anyObject = []byte{'{'}
+)
 
 func isCorrupt(err error) bool {
-	var corrupt interface{ Error() string }
-	return errors.As(err, &corrupt) && bytes.HasPrefix([]byte(err.Error()), []byte("flate: "))
+	var corrupt flate.CorruptInputError
+	return errors.As(err, &corrupt)
 }

@@ -33,6 +33,7 @@ const (
 	ruleGCPLabel        = "gcp.resource_label"                  // resource.labels.location, region or zone
 	ruleGCPName         = "gcp.resource_name"                   // …/locations/X, /regions/X, /zones/X of resourceName
 	ruleGCPParent       = "gcp.request_parent"                  // the same of request.parent
+	ruleGCPGlobal       = "gcp.global"                          // one of these says global, and none names a region
 	ruleGCPNone         = "gcp.no_location"                     //
 	ruleGCPCurrentUnl   = "gcp.current_locations_not_in_tables" //
 	ruleGCPLabelUnl     = "gcp.resource_label_not_in_tables"    //

@@ -66,7 +66,7 @@ func (s *scanner) run(value []byte, unpack bool) scanned {
 				return broken
 			}
 			if unpack && c == '[' && len(s.open) == 1 && s.last == ':' {
-				if _, ok := envelopes[string(value[s.start+1:s.end-1])]; ok {
+				if _, ok := envelopes[string(s.name(value))]; ok {
 					return envelope
 				}
 			}
@@ -82,8 +82,8 @@ func (s *scanner) run(value []byte, unpack bool) scanned {
 				return whole1
 			}
 		case ':':
-			if s.names != nil && len(s.open) == 1 && s.end > s.start {
-				s.names(value[s.start+1 : s.end-1])
+			if s.names != nil && len(s.open) == 1 {
+				s.names(s.name(value))
 			}
 		case ',':
 		default:
@@ -93,6 +93,14 @@ func (s *scanner) run(value []byte, unpack bool) scanned {
 		s.i++
 	}
 	return more
+}
+
+// name returns the last string, without its quotes; nil if there is none.
+func (s *scanner) name(value []byte) []byte {
+	if s.start < 0 || s.end < s.start+2 {
+		return nil
+	}
+	return value[s.start+1 : s.end-1]
 }
 
 func (s *scanner) mayBegin() bool {

@@ -215,4 +215,3 @@ func AppendString[T []byte | string](dst []byte, s T) []byte {
 	}
 	return append(append(dst, s[from:]...), '"')
 }
-
