@@ -1,0 +1,140 @@
+package interop
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
+
+	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/log"
+)
+
+const (
+	batch  = 10_000 // records that are given to a log at once
+	rounds = 15     // measured turns of each side
+	warmUp = 2      // turns before that
+)
+
+// BenchmarkAppend gives batches of 10,000 records of 1 KiB in turn to a cell of domicile's and to Tessera's POSIX driver,
+// on the same file system, and takes the time of each until it is durable and under a published checkpoint. Every batch
+// is measured on its own, so disk and processor are as busy with other things for one as for the other; the figures are
+// medians. One run is all rounds.
+//
+//   - one: each batch waits for the checkpoint of the one before, as a careful sender does
+//   - five: five batches are on their way at once; waiting for timers counts little here
+func BenchmarkAppend(b *testing.B) {
+	for _, depth := range []struct {
+		name    string
+		batches int
+	}{{"one", 1}, {"five", 5}} {
+		b.Run(depth.name, func(b *testing.B) {
+			// A run of the benchmark is as long as it is: b.N is 1.
+			records := depth.batches * batch
+			ours, theirs := newOurs(b), newTheirs(b)
+			var oursTook, theirsTook []time.Duration
+			for turn := range warmUp + rounds {
+				us, them := ours(records), theirs(records)
+				if turn >= warmUp {
+					oursTook, theirsTook = append(oursTook, us), append(theirsTook, them)
+				}
+			}
+			reportPair(b, "records", records, "tessera", oursTook, theirsTook)
+		})
+	}
+}
+
+// reportPair reports the medians of two series of turns, n things each, and how much faster ours are.
+func reportPair(b *testing.B, things string, n int, peer string, ours, theirs []time.Duration) {
+	b.Helper()
+	rate := func(took []time.Duration) float64 { return float64(n) / median(took).Seconds() }
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(rate(ours), "domicile-"+things+"/s")
+	b.ReportMetric(rate(theirs), peer+"-"+things+"/s")
+	b.ReportMetric(rate(ours)/rate(theirs), "ratio")
+	b.Logf("domicile %s, %s %s", spread(ours), peer, spread(theirs))
+}
+
+func median(took []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[len(sorted)/2]
+}
+
+func spread(took []time.Duration) string {
+	return fmt.Sprintf("%v (%v to %v)", median(took).Round(time.Millisecond), slices.Min(took).Round(time.Millisecond), slices.Max(took).Round(time.Millisecond))
+}
+
+// newOurs returns what appends so many records to a cell and returns how long it took until they were committed,
+// published, and bound into the control log.
+func newOurs(b *testing.B) func(records int) time.Duration {
+	c := newCell(b, func(cfg *log.EventsConfig) { cfg.MaxRecords = batch })
+	return func(records int) time.Duration {
+		messages := make([]log.Message, records)
+		at := time.Now()
+		for i := range messages {
+			messages[i] = kilobyteEvent(c.next+i, at)
+		}
+		begin := time.Now()
+		c.append(messages)
+		c.must(c.events.Flush(b.Context()))
+		took := time.Since(begin)
+		cp, _, err := c.events.Reader().Checkpoint(b.Context())
+		c.must(err)
+		if cp.Size != uint64(c.next) {
+			b.Fatalf("published %d of %d", cp.Size, c.next)
+		}
+		return took
+	}
+}
+
+// newTheirs is newOurs for Tessera: until every record is integrated and the published checkpoint covers it.
+func newTheirs(b *testing.B) func(records int) time.Duration {
+	fatal := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	secret, _, err := ledger.GenerateLogKey(rand.Reader, eventsOrigin)
+	fatal(err)
+	signer, err := note.NewSigner(secret)
+	fatal(err)
+	driver, err := posix.New(b.Context(), posix.Config{Path: b.TempDir()})
+	fatal(err)
+	// The shortest interval between checkpoints that the driver takes, and nothing that it could spare.
+	options := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(4096, 50*time.Millisecond).
+		WithCheckpointInterval(100 * time.Millisecond).WithGarbageCollectionInterval(0)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
+	b.Cleanup(cancel)
+	appender, _, reader, err := tessera.NewAppender(ctx, driver, options)
+	fatal(err)
+	published := tessera.NewPublicationAwaiter(ctx, reader.ReadCheckpoint, time.Millisecond)
+	next := 0
+	return func(records int) time.Duration {
+		entries := make([][]byte, records)
+		at := time.Now()
+		for i := range entries {
+			m := kilobyteEvent(next+i, at)
+			entries[i] = ledger.AppendRecord(nil, new([32]byte), m.Event)
+		}
+		futures := make([]tessera.IndexFuture, records)
+		begin := time.Now()
+		for i := range entries {
+			futures[i] = appender.Add(ctx, tessera.NewEntry(entries[i]))
+		}
+		for _, future := range futures[:records-1] {
+			_, err := future()
+			fatal(err)
+		}
+		_, _, err := published.Await(ctx, futures[records-1])
+		fatal(err)
+		next += records
+		return time.Since(begin)
+	}
+}
