@@ -13,17 +13,18 @@ import (
 	"domicile.dev/domicile/internal/crash"
 )
 
-// groupSize and groupBytes bound what createAll has open and unsynced at once.
 const (
-	groupSize  = 128
-	groupBytes = 64 << 20
+	groupSize  = 128      // objects that createAll has open at once
+	groupBytes = 64 << 20 // … and their bytes that are not synced yet
+	writers    = 8        // of them written at the same time: system calls, not waiting
 )
 
 // createAll is CreateAll for a directory. Each object is stored as Create does
 // it, but step by step for a whole group: all are written, then all are synced,
 // then all are linked, then each folder is synced once. The file system finds
-// the group's bytes together when the first sync asks for them, which takes
-// about half the time of as many concurrent Creates (BenchmarkCreateAll).
+// the group's bytes together when the first sync asks for them, and has fewer
+// syncs of folders to do; on an idle machine that takes about a fifth less time
+// than as many concurrent Creates (BenchmarkCreateAll).
 func (d *Dir) createAll(ctx context.Context, objects []Object) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("creating %d objects: %w", len(objects), err)
@@ -52,18 +53,26 @@ func (d *Dir) createGroup(ctx context.Context, objects []Object) error {
 			}
 		}
 	}()
+	writes := new(errgroup.Group)
+	writes.SetLimit(writers)
 	for i, object := range objects {
-		if err := d.begin(ctx, object.Key, true); err != nil {
-			return err
-		}
-		if _, err := os.Lstat(d.path(object.Key)); err == nil {
-			continue
-		}
-		file, err := d.beginTemp(object.Data)
-		if err != nil {
-			return fmt.Errorf("object %s: %w", object.Key, err)
-		}
-		temps[i] = file
+		writes.Go(func() error {
+			if err := d.begin(ctx, object.Key, true); err != nil {
+				return err
+			}
+			if _, err := os.Lstat(d.path(object.Key)); err == nil {
+				return nil
+			}
+			file, err := d.beginTemp(object.Data)
+			if err != nil {
+				return fmt.Errorf("object %s: %w", object.Key, err)
+			}
+			temps[i] = file
+			return nil
+		})
+	}
+	if err := writes.Wait(); err != nil {
+		return err
 	}
 	crash.Point("store/createall/written")
 
