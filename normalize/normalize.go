@@ -15,6 +15,7 @@
 package normalize
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"sync"
@@ -106,7 +107,7 @@ func (b *builder) normalize(raw Raw, opt Options) (Event, error) {
 	if len(out) > MaxEvent {
 		return refuse(TooLarge, "the event is larger than a record may hold")
 	}
-	event.JSON = append(make([]byte, 0, len(out)), out...)
+	event.JSON = bytes.Clone(out)
 	return event, nil
 }
 
