@@ -37,7 +37,26 @@ func benchRecords(b *testing.B, folder string) (records []normalize.Raw, size in
 // BenchmarkNormalize: raw record → OCSF event, with the SHA-256 of the record.
 func BenchmarkNormalize(b *testing.B) {
 	for _, group := range []string{"aws/s3_records/", "azure/activity/", "gcp/activity/"} {
-		b.Run(strings.Trim(strings.ReplaceAll(group, "/", "-"), "-"), func(b *testing.B) {
+		name := strings.Trim(strings.ReplaceAll(group, "/", "-"), "-")
+		b.Run(name+"/append", func(b *testing.B) {
+			records, size := benchRecords(b, group)
+			b.SetBytes(size / int64(len(records)))
+			b.ReportAllocs()
+			batch := make([]byte, 0, 4<<20)
+			n := 0
+			for b.Loop() {
+				var err error
+				if _, batch, err = normalize.Append(batch, records[n%len(records)], testOptions); err != nil {
+					b.Fatal(err)
+				}
+				if len(batch) > 3<<20 {
+					batch = batch[:0]
+				}
+				n++
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+		})
+		b.Run(name, func(b *testing.B) {
 			records, size := benchRecords(b, group)
 			b.SetBytes(size / int64(len(records)))
 			b.ReportAllocs()

@@ -14,17 +14,18 @@ type builder struct {
 	state []state      // per node of tree: what became of it
 	slots [maxSlots]int32
 
-	raw    []byte
-	digest [32]byte
-	opt    Options
-	now    time.Time
-	places *Places
-	format *format
-	flags  []string // what is odd about the record; shown in enrichments
+	raw     []byte
+	digest  [32]byte
+	opt     Options
+	now     time.Time
+	nowText []byte // of metadata.processed_time_dt, quoted
+	places  *Places
+	format  *format
+	flags   []string // what is odd about the record; shown in enrichments
 
 	facts
 
-	head, tail []byte // the event up to and after unmapped
+	head, tail []byte // the event, where it is not appended elsewhere; its part after unmapped
 	times      []byte // text of when
 	dates      []byte // text of other times
 	names      []byte // text of operation
@@ -199,6 +200,11 @@ func (b *builder) appendMember(dst []byte, kid int32, comma bool) []byte {
 func quote(dst, text []byte) []byte { return rawjson.AppendQuoted(dst, text) }
 
 func quoteString(dst []byte, text string) []byte { return rawjson.AppendString(dst, text) }
+
+// literal appends a text of this package's tables, which needs no escapes, as a JSON string.
+func literal(dst []byte, text string) []byte {
+	return append(append(append(dst, '"'), text...), '"')
+}
 
 func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
 

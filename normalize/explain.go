@@ -23,13 +23,21 @@ func Explain(raw Raw, opt Options) ([]Source, error) {
 	var sources []Source
 	b.explain = &sources
 	defer func() { b.explain = nil }()
-	if _, err := b.normalize(raw, opt); err != nil {
+	_, out, err := b.normalize(b.head[:0], raw, opt)
+	b.head = out
+	if err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(sources, func(a, b Source) int { return strings.Compare(a.Pointer, b.Pointer) })
 	for i := range sources {
-		if sources[i].Pointer == "/enrichments" || sources[i].Pointer == "/cloud/region" {
-			sources[i].Rule = b.place.rule
+		s := &sources[i]
+		switch {
+		case s.Pointer == "/enrichments", s.Pointer == "/cloud/region":
+			s.Rule = b.place.rule
+		case strings.HasPrefix(s.Pointer, "/src_endpoint/") && s.From == "" && b.endpoint.node != rawjson.None:
+			s.From = b.pointer(b.endpoint.node)
+		case s.Pointer == "/time", s.Pointer == "/time_dt":
+			s.From = b.pointer(b.when.node)
 		}
 	}
 	return sources, nil

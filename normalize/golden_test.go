@@ -88,3 +88,33 @@ func TestExplainIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// Append makes the same events as Normalize, one behind the other, and leaves what is there alone.
+func TestAppend(t *testing.T) {
+	records, err := filepath.Glob("testdata/records/*.json")
+	if err != nil || len(records) == 0 {
+		t.Fatal("no records", err)
+	}
+	batch := []byte("before")
+	var parts, want [][]byte
+	for _, file := range records {
+		record, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := normalize.Raw{Bytes: bytes.TrimSpace(record)}
+		event := one(t, string(raw.Bytes))
+		var got normalize.Event
+		if got, batch, err = normalize.Append(batch, raw, testOptions); err != nil || got.UID != event.UID {
+			t.Fatalf("%s: %v", got.UID, err)
+		}
+		parts, want = append(parts, got.JSON), append(want, event.JSON)
+		before := len(batch)
+		if _, batch, err = normalize.Append(batch, normalize.Raw{Bytes: []byte(`{"x":1}`)}, testOptions); err == nil || len(batch) != before {
+			t.Fatalf("an unknown record: %v", err)
+		}
+	}
+	if string(batch) != "before"+string(bytes.Join(want, nil)) || !bytes.Equal(bytes.Join(parts, nil), bytes.Join(want, nil)) {
+		t.Error("the batch is not the events in a row")
+	}
+}

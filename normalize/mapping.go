@@ -120,24 +120,23 @@ func (t *trie) add(path string, slot int, alias bool) {
 	}
 }
 
-// encode writes the event and returns it; the slice is the builder's.
-func (b *builder) encode() []byte {
+// encode appends the event.
+func (b *builder) encode(dst []byte) []byte {
 	p := &b.format.plans[b.class.plan]
 	b.tail = b.write(b.tail[:0], p.tail)
-	b.head = append(b.head[:0], '{')
-	b.head = b.write(b.head, p.head)
-	at := len(b.head)
-	b.head = append(b.head, `,"unmapped":`...)
-	from := len(b.head)
-	if b.head = b.appendRest(b.head, 0); len(b.head) == from {
-		b.head = b.head[:at]
+	dst = b.write(append(dst, '{'), p.head)
+	before := len(dst)
+	dst = append(dst, `,"unmapped":`...)
+	from := len(dst)
+	if dst = b.appendRest(dst, 0); len(dst) == from {
+		dst = dst[:before]
 	} else if b.explain != nil {
 		*b.explain = append(*b.explain, Source{Pointer: "/unmapped", Rule: "what no other attribute says"})
 	}
 	if len(b.tail) > 0 {
-		b.head = append(append(b.head, ','), b.tail...)
+		dst = append(append(dst, ','), b.tail...)
 	}
-	return append(b.head, '}')
+	return append(dst, '}')
 }
 
 // write appends the values of the steps that have one, opening and closing the objects that they stand in.

@@ -15,6 +15,7 @@
 package normalize
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"sync"
@@ -73,12 +74,23 @@ var builders = sync.Pool{New: func() any { return new(builder) }}
 func Normalize(raw Raw, opt Options) (Event, error) {
 	b := builders.Get().(*builder)
 	defer b.release()
-	return b.normalize(raw, opt)
+	event, out, err := b.normalize(b.head[:0], raw, opt)
+	b.head = out
+	event.JSON = bytes.Clone(event.JSON)
+	return event, err
 }
 
-func (b *builder) normalize(raw Raw, opt Options) (Event, error) {
-	refuse := func(reason Reason, detail string) (Event, error) {
-		return Event{}, &RecordError{Reason: reason, Bytes: raw.Bytes, Offset: raw.Offset, Form: raw.Form, Detail: detail}
+// Append is Normalize for many records in a row: the event's bytes are appended to dst, of which Event.JSON is a part,
+// so that a batch of events is one piece of memory. It returns dst, as it was if there is an error.
+func Append(dst []byte, raw Raw, opt Options) (Event, []byte, error) {
+	b := builders.Get().(*builder)
+	defer b.release()
+	return b.normalize(dst, raw, opt)
+}
+
+func (b *builder) normalize(dst []byte, raw Raw, opt Options) (Event, []byte, error) {
+	refuse := func(reason Reason, detail string) (Event, []byte, error) {
+		return Event{}, dst, &RecordError{Reason: reason, Bytes: raw.Bytes, Offset: raw.Offset, Form: raw.Form, Detail: detail}
 	}
 	if len(raw.Bytes) > MaxEvent {
 		return refuse(TooLarge, "the record is larger than an event may be")
@@ -87,13 +99,12 @@ func (b *builder) normalize(raw Raw, opt Options) (Event, error) {
 		return refuse(reasonOf(err), err.Error())
 	}
 	kind := recognize(&b.tree)
-	if kind == nil {
+	switch {
+	case kind == nil:
 		return refuse(UnknownForm, "no known kind of record")
-	}
-	if kind.unpack != nil {
+	case kind.unpack != nil:
 		return refuse(BadEnvelope, "a record's packing, not a record: "+kind.name)
-	}
-	if kind.format == nil {
+	case kind.format == nil:
 		return refuse(NotAnEvent, "recognized as "+kind.name)
 	}
 	b.begin(raw, opt, kind.format())
@@ -101,13 +112,12 @@ func (b *builder) normalize(raw Raw, opt Options) (Event, error) {
 		return refuse(reason, "")
 	}
 	b.judge()
-	event := Event{Header: b.header()}
-	out := b.encode()
-	if len(out) > MaxEvent {
+	out := b.encode(dst)
+	event := out[len(dst):]
+	if len(event) > MaxEvent {
 		return refuse(TooLarge, "the event is larger than a record may hold")
 	}
-	event.JSON = append(make([]byte, 0, len(out)), out...)
-	return event, nil
+	return Event{Header: b.header(), JSON: event[:len(event):len(event)]}, out, nil
 }
 
 // begin resets the builder for a record of format f.
@@ -119,10 +129,7 @@ func (b *builder) begin(raw Raw, opt Options, f *format) {
 	if b.tree.Lone {
 		b.flags = append(b.flags, "lone_surrogate")
 	}
-	b.now = time.Time{}
-	if opt.Now != nil {
-		b.now = opt.Now()
-	}
+	b.clock(opt.Now)
 	b.places = opt.Places
 	if b.places == nil {
 		b.places = defaultPlaces()
@@ -137,6 +144,19 @@ func (b *builder) begin(raw Raw, opt Options, f *format) {
 		b.slots[i] = rawjson.None
 	}
 	b.bind(0, &f.trie)
+}
+
+// clock reads the time of processing. Its text is kept, for many events share a millisecond.
+func (b *builder) clock(now func() time.Time) {
+	if now == nil {
+		b.now = time.Time{}
+		return
+	}
+	at := now()
+	if len(b.nowText) == 0 || at.UnixMilli() != b.now.UnixMilli() {
+		b.nowText = at.UTC().AppendFormat(b.nowText[:0], `"2006-01-02T15:04:05.000Z07:00"`)
+	}
+	b.now = at
 }
 
 // judge adds what holds for every format, once the format's derive has spoken.

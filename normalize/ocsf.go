@@ -21,7 +21,7 @@ type class struct {
 	name       string
 	category   int64
 	categories string
-	activities map[int]string
+	activities map[int]string // captions by activity_id
 }
 
 var (
@@ -65,9 +65,9 @@ var (
 var commonRows = []row{
 	{to: "activity_id", put: putActivity, rule: "class and activity tables"},
 	{to: "activity_name", put: putActivityName, rule: "class and activity tables"},
-	{to: "category_name", put: func(b *builder, dst []byte, _ int32) []byte { return quoteString(dst, b.class.categories) }, rule: "class table"},
+	{to: "category_name", put: func(b *builder, dst []byte, _ int32) []byte { return literal(dst, b.class.categories) }, rule: "class table"},
 	{to: "category_uid", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, b.class.category) }, rule: "class table"},
-	{to: "class_name", put: func(b *builder, dst []byte, _ int32) []byte { return quoteString(dst, b.class.name) }, rule: "class table"},
+	{to: "class_name", put: func(b *builder, dst []byte, _ int32) []byte { return literal(dst, b.class.name) }, rule: "class table"},
 	{to: "class_uid", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, b.class.uid) }, rule: "class table"},
 	{to: "cloud/cloud_partition", put: putPartition, rule: "region table"},
 	{to: "cloud/region", put: putRegion, rule: "region evidence"},
@@ -84,16 +84,18 @@ var commonRows = []row{
 	{to: "raw_data_hash/algorithm_id", put: constant(`3`), rule: "constant"},
 	{to: "raw_data_hash/value", put: putDigest, rule: "SHA-256 of the record as delivered"},
 	{to: "raw_data_size", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, int64(len(b.raw))) }, rule: "length of the record as delivered"},
-	{to: "severity", put: func(b *builder, dst []byte, _ int32) []byte { return quoteString(dst, severities[b.severity]) }, rule: "severity table"},
+	{to: "severity", put: func(b *builder, dst []byte, _ int32) []byte { return literal(dst, severities[b.severity]) }, rule: "severity table"},
 	{to: "severity_id", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, int64(b.severity)) }, rule: "severity table"},
 	{to: "src_endpoint/ip", in: inBoth, put: putIP, rule: "source address, where it is one"},
 	{to: "src_endpoint/name", in: inBoth, put: putEndpointName, rule: "source address, where it is a name"},
 	{to: "src_endpoint/port", in: inBoth, put: putPort, rule: "source address"},
 	{to: "src_endpoint/svc_name", in: inBoth, put: putServiceName, rule: "source address, where it is a service"},
-	{to: "status", put: func(b *builder, dst []byte, _ int32) []byte { return quoteString(dst, statuses[b.status]) }, rule: "status table"},
+	{to: "status", put: func(b *builder, dst []byte, _ int32) []byte { return literal(dst, statuses[b.status]) }, rule: "status table"},
 	{to: "status_id", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, int64(b.status)) }, rule: "status table"},
 	{to: "time", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, b.when.ms) }, rule: "time of the record"},
-	{to: "time_dt", put: func(b *builder, dst []byte, _ int32) []byte { return quote(dst, b.when.text) }, rule: "time of the record"},
+	{to: "time_dt", put: func(b *builder, dst []byte, _ int32) []byte {
+		return append(append(append(dst, '"'), b.when.text...), '"')
+	}, rule: "time of the record"},
 	{to: "type_name", put: putTypeName, rule: "class and activity tables"},
 	{to: "type_uid", put: func(b *builder, dst []byte, _ int32) []byte { return appendInt(dst, b.class.uid*100+int64(b.activity)) }, rule: "class and activity tables"},
 }
@@ -104,7 +106,7 @@ func putActivityName(b *builder, dst []byte, _ int32) []byte {
 	if b.activity == other && len(b.operation) > 0 {
 		return quote(dst, b.operation)
 	}
-	return quoteString(dst, b.class.activities[b.activity])
+	return literal(dst, b.class.activities[b.activity])
 }
 
 func putTypeName(b *builder, dst []byte, _ int32) []byte {
@@ -131,7 +133,7 @@ func putProcessedTimeDT(b *builder, dst []byte, _ int32) []byte {
 	if b.now.IsZero() {
 		return dst
 	}
-	return append(b.now.UTC().AppendFormat(append(dst, '"'), "2006-01-02T15:04:05.000Z07:00"), '"')
+	return append(dst, b.nowText...)
 }
 
 func putDigest(b *builder, dst []byte, _ int32) []byte {
@@ -150,20 +152,20 @@ func putEnrichments(b *builder, dst []byte, _ int32) []byte {
 	dst = append(dst, `[{"data":{"countries":`...)
 	dst = appendStrings(dst, p.countries)
 	dst = appendStrings(append(dst, `,"jurisdictions":`...), p.jurisdictions)
-	dst = quoteString(append(dst, `,"region":`...), p.leaf)
+	dst = literal(append(dst, `,"region":`...), p.leaf)
 	if len(p.regions) > 0 {
 		dst = appendStrings(append(dst, `,"regions":`...), p.regions)
 	}
-	dst = quoteString(append(dst, `,"rule":`...), p.rule)
+	dst = literal(append(dst, `,"rule":`...), p.rule)
 	dst = append(dst, `},"name":"cloud.region","type":"residency","value":`...)
 	value := p.region
 	if value == "" {
 		value = "unknown"
 	}
-	dst = append(quoteString(dst, value), '}')
+	dst = append(literal(dst, value), '}')
 	for _, f := range b.flags {
-		dst = quoteString(append(dst, `,{"data":{"flag":`...), f)
-		dst = quoteString(append(dst, `},"name":"raw_data","type":"quality","value":`...), f)
+		dst = literal(append(dst, `,{"data":{"flag":`...), f)
+		dst = literal(append(dst, `},"name":"raw_data","type":"quality","value":`...), f)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
@@ -175,7 +177,7 @@ func appendStrings(dst []byte, list []string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = quoteString(dst, s)
+		dst = literal(dst, s)
 	}
 	return append(dst, ']')
 }

@@ -61,7 +61,7 @@ func ParsePlaces(regions, jurisdictions []byte) (*Places, error) {
 	}
 	p := &Places{byName: map[string]map[string]*Place{}, byCountry: map[string]string{}}
 	for id, j := range file.Jurisdictions {
-		if id == "" || strings.ToLower(id) != id || strings.ContainsAny(id, " :/") {
+		if id == "" || strings.ToLower(id) != id || strings.ContainsAny(id, " :/\"\\") {
 			return nil, fmt.Errorf("jurisdiction table: id %q is not a lower-case word", id)
 		}
 		p.ids = append(p.ids, id)
@@ -93,8 +93,18 @@ func ParsePlaces(regions, jurisdictions []byte) (*Places, error) {
 
 func (p *Places) add(r []string) error {
 	place := &Place{Provider: r[0], Region: r[1], Kind: r[2], Partition: r[3], Parent: r[4], Countries: split(r[6])}
+	for _, name := range append([]string{place.Provider, place.Region, place.Partition}, place.Countries...) {
+		if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+			return fmt.Errorf("%q is no plain name", name)
+		}
+	}
 	place.leaf = place.Provider + ":" + place.Region
 	if place.Kind == "global" {
+		for _, name := range append([]string{place.Provider, place.Region, place.Partition}, place.Countries...) {
+			if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+				return fmt.Errorf("%q is no plain name", name)
+			}
+		}
 		place.leaf = place.Provider + ":global"
 	}
 	slices.Sort(place.Countries)

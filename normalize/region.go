@@ -101,19 +101,19 @@ func putRegion(b *builder, dst []byte, _ int32) []byte {
 	if b.place.region == "" {
 		return dst
 	}
-	return quoteString(dst, b.place.region)
+	return literal(dst, b.place.region)
 }
 
 func putZone(b *builder, dst []byte, _ int32) []byte {
 	if b.place.zone == "" {
 		return dst
 	}
-	return quoteString(dst, b.place.zone)
+	return literal(dst, b.place.zone)
 }
 
 func putPartition(b *builder, dst []byte, _ int32) []byte {
 	if b.place.partition == "" {
 		return dst
 	}
-	return quoteString(dst, b.place.partition)
+	return literal(dst, b.place.partition)
 }

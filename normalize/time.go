@@ -6,6 +6,7 @@ import "domicile.dev/domicile/internal/rawjson"
 type instant struct {
 	ms   int64  // since the epoch, rounded down
 	text []byte // RFC 3339, with the fraction and the zone that the record has
+	node int32  // where the record says it
 }
 
 // parseTime reads the spellings of time that providers use; buf is overwritten to hold instant.text.
@@ -214,6 +215,7 @@ func (b *builder) happened(slots ...slot) Reason {
 	if !ok {
 		return BadTime
 	}
+	at.node = n
 	b.when, b.times = at, at.text
 	return ""
 }

@@ -74,49 +74,70 @@ func special(v uint64) uint64 {
 	return ((quote-ones)&^quote | (slash-ones)&^slash | (v-ones*0x20)&^v) & high
 }
 
+// specials is special with every mark exact.
+func specials(v uint64) uint64 {
+	const low = ^uint64(high)
+	quote, slash, control := v^(ones*'"'), v^(ones*'\\'), v&(ones*0xe0)
+	return ^((quote&low + low | quote) & (slash&low + low | slash) & (control&low + low | control)) & high
+}
+
 // AppendQuoted appends s, which must be valid UTF-8, as AppendString does; it is faster.
 func AppendQuoted(dst, s []byte) []byte {
 	n := len(dst)
-	dst = slices.Grow(dst, len(s)+len(s)/4+32)
+	dst = slices.Grow(dst, len(s)+len(s)/4+64)
 	buf := dst[:cap(dst)]
 	buf[n] = '"'
 	n++
-	for i := 0; i < len(s); {
-		if n+16 > len(buf) {
-			buf = slices.Grow(buf[:n], 2*(len(s)-i)+32)
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if n+64 > len(buf) { // the worst of eight bytes is 48
+			buf = slices.Grow(buf[:n], 2*(len(s)-i)+64)
 			buf = buf[:cap(buf)]
 		}
-		if i+8 <= len(s) {
-			v := binary.LittleEndian.Uint64(s[i:])
-			binary.LittleEndian.PutUint64(buf[n:], v)
-			mark := special(v)
-			if mark == 0 {
-				i, n = i+8, n+8
-				continue
+		v := binary.LittleEndian.Uint64(s[i:])
+		marks := specials(v)
+		done := 0 // bytes of v that are written
+		for ; marks != 0; marks &= marks - 1 {
+			at := bits.TrailingZeros64(marks) >> 3
+			binary.LittleEndian.PutUint64(buf[n:], v>>(8*done))
+			n += at - done
+			done = at + 1
+			if c := byte(v >> (8 * at)); c == '"' {
+				binary.LittleEndian.PutUint16(buf[n:], '\\'|'"'<<8)
+				n += 2
+			} else {
+				n += escapeInto(buf[n:], c)
 			}
-			clean := bits.TrailingZeros64(mark) >> 3
-			i, n = i+clean, n+clean
-		} else if c := s[i]; plain[c] || c >= 0x80 {
-			buf[n] = c
-			i, n = i+1, n+1
-			continue
 		}
-		c := s[i]
-		i++
-		buf[n] = '\\'
-		if short := shortEscape[c]; short != 0 {
-			buf[n+1] = short
-			n += 2
-			continue
-		}
-		buf[n+1], buf[n+2], buf[n+3], buf[n+4], buf[n+5] = 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15]
-		n += 6
+		binary.LittleEndian.PutUint64(buf[n:], v>>(8*done&63))
+		n += 8 - done
 	}
-	if n == len(buf) {
-		return append(buf, '"')
+	if n+64 > len(buf) {
+		buf = slices.Grow(buf[:n], 64)
+		buf = buf[:cap(buf)]
+	}
+	for _, c := range s[i:] {
+		if plain[c] || c >= 0x80 {
+			buf[n] = c
+			n++
+			continue
+		}
+		n += escapeInto(buf[n:], c)
 	}
 	buf[n] = '"'
 	return buf[:n+1]
+}
+
+// escapeInto writes the escape of c and returns its length.
+func escapeInto(buf []byte, c byte) int {
+	_ = buf[5]
+	buf[0] = '\\'
+	if short := shortEscape[c]; short != 0 {
+		buf[1] = short
+		return 2
+	}
+	buf[1], buf[2], buf[3], buf[4], buf[5] = 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15]
+	return 6
 }
 
 var shortEscape = [256]byte{'"': '"', '\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}

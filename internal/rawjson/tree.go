@@ -200,22 +200,35 @@ func (t *Tree) object(self int32, pos, depth int) (int, error) {
 		}
 		kid := int32(len(t.nodes))
 		t.nodes = append(t.nodes, node{parent: self, nameStart: int32(pos + 1), nameEnd: int32(nameEnd - 1), nameEscaped: escaped})
-		if escaped {
+		if n := nameEnd - pos - 2; escaped {
 			t.nodes[kid].key = SortKey(t.Name(kid))
+		} else if pos+9 <= len(t.src) {
+			key := binary.BigEndian.Uint64(t.src[pos+1:])
+			if n < 8 {
+				key &^= ^uint64(0) >> (8 * n)
+			}
+			t.nodes[kid].key = key
 		} else {
 			t.nodes[kid].key = SortKey(t.src[pos+1 : nameEnd-1])
 		}
 		t.stack = append(t.stack, kid)
-		colon := Space(t.src, nameEnd)
+		colon := nameEnd
+		if colon >= len(t.src) || t.src[colon] != ':' {
+			colon = Space(t.src, nameEnd)
+		}
 		if colon >= len(t.src) {
 			return colon, failAs(colon, ErrEnd)
 		}
 		if t.src[colon] != ':' {
 			return colon, fail(colon, "colon missing")
 		}
-		end, err := t.value(kid, Space(t.src, colon+1), depth)
+		end, err := t.value(kid, skip(t.src, colon+1), depth)
 		if err != nil {
 			return end, err
+		}
+		if end+1 < len(t.src) && t.src[end] == ',' { // written compactly, as most are
+			pos = skip(t.src, end+1)
+			continue
 		}
 		next, done, err := Form{}.after(t.src, end, '}')
 		if err != nil {
@@ -226,6 +239,14 @@ func (t *Tree) object(self int32, pos, depth int) (int, error) {
 		}
 		pos = next
 	}
+}
+
+// skip is Space where there is hardly ever any.
+func skip(src []byte, pos int) int {
+	if pos < len(src) && src[pos] > ' ' {
+		return pos
+	}
+	return Space(src, pos)
 }
 
 func (t *Tree) array(self int32, pos, depth int) (int, error) {
@@ -263,34 +284,43 @@ func (t *Tree) close(self int32, base int, members bool) error {
 		return nil
 	}
 	kids := t.order[n.kids:]
-	if len(kids) > 32 {
-		slices.SortStableFunc(kids, t.compare)
-	} else {
-		for i := 1; i < len(kids); i++ {
-			kid := kids[i]
-			j := i
-			for ; j > 0 && t.less(kid, kids[j-1]); j-- {
-				kids[j] = kids[j-1]
-			}
-			kids[j] = kid
-		}
+	if len(kids) <= 32 {
+		return t.sortFew(kids)
 	}
-	if t.AllowDuplicates {
-		return nil
-	}
-	for i := 1; i < len(kids); i++ {
-		if t.nodes[kids[i]].key == t.nodes[kids[i-1]].key && t.compare(kids[i], kids[i-1]) == 0 {
-			return failAs(int(max(t.nodes[kids[i]].nameStart, t.nodes[kids[i-1]].nameStart))-1, ErrDuplicate)
+	slices.SortStableFunc(kids, t.compare)
+	for i := 1; i < len(kids) && !t.AllowDuplicates; i++ {
+		if t.compare(kids[i], kids[i-1]) == 0 {
+			return t.duplicate(kids[i], kids[i-1])
 		}
 	}
 	return nil
 }
 
-func (t *Tree) less(a, b int32) bool {
-	if x, y := t.nodes[a].key, t.nodes[b].key; x != y {
-		return x < y
+// sortFew sorts at most 32 members by insertion, which is stable, and finds duplicates.
+func (t *Tree) sortFew(kids []int32) error {
+	var keys [32]uint64
+	for i, kid := range kids {
+		key := t.nodes[kid].key
+		j := i
+		for ; j > 0 && key <= keys[j-1]; j-- {
+			if key == keys[j-1] {
+				order := t.compare(kid, kids[j-1])
+				if order == 0 && !t.AllowDuplicates {
+					return t.duplicate(kid, kids[j-1])
+				}
+				if order >= 0 {
+					break
+				}
+			}
+			keys[j], kids[j] = keys[j-1], kids[j-1]
+		}
+		keys[j], kids[j] = key, kid
 	}
-	return t.compare(a, b) < 0
+	return nil
+}
+
+func (t *Tree) duplicate(a, b int32) error {
+	return failAs(int(max(t.nodes[a].nameStart, t.nodes[b].nameStart))-1, ErrDuplicate)
 }
 
 func (t *Tree) compare(a, b int32) int {
