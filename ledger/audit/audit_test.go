@@ -104,6 +104,7 @@ func (c *cell) session(rounds ...int) {
 		c.must(control.Flush(ctx))
 	}
 	c.must(events.Close())
+	c.must(control.Flush(ctx)) // or closing would interrupt a publication
 	c.must(control.Close())
 }
 
