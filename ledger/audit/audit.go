@@ -120,10 +120,10 @@ func (a *auditor) find(kind Kind, object, format string, args ...any) error {
 
 // finish computes the result. An error of err that is not errStop means that the audit could not be done.
 func (a *auditor) finish(ctx context.Context, err error) (*Report, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // what failed, failed because of that
+	}
 	if err != nil && !errors.Is(err, errStop) {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
 		return nil, err
 	}
 	r := &a.report

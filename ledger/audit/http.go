@@ -127,8 +127,8 @@ func (l *logAudit) readSite(ctx context.Context, c ledger.Checkpoint) error {
 			}
 		}
 	}
-	// The bundles (or tiles) that the leaves are read from are not compared with themselves.
 	l.inv.tiles = slices.DeleteFunc(l.inv.tiles, func(t tile.Tile) bool { return t.Level <= level })
+	l.fromBundles = true
 	l.control = true // its leaves are not held to a form
 	if err := run(ctx, l.Workers, func(ctx context.Context, emit func(*job) error) error {
 		return l.fetch(ctx, level, c, emit)

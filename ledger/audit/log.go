@@ -14,14 +14,15 @@ import (
 // logAudit is the audit of one log.
 type logAudit struct {
 	*auditor
-	cell       Cell
-	origin     string
-	control    bool
-	policies   []ledger.Policy // each must be met
-	vkeys      []string        // keys that commit 0 may name
-	inv        *inventory
-	mustHave   uint64 // size up to which tiles must be there
-	hasControl bool   // the control log was audited
+	cell        Cell
+	origin      string
+	control     bool
+	policies    []ledger.Policy // each must be met
+	vkeys       []string        // keys that commit 0 may name
+	inv         *inventory
+	mustHave    uint64 // size up to which tiles must be there
+	fromBundles bool   // leaves come from the open store's bundles, not from commits
+	hasControl  bool   // the control log was audited
 
 	// Of the one goroutine that goes through the log in order.
 	edge     roots
