@@ -42,9 +42,8 @@ func newCell(t testing.TB) *cell {
 	c := &cell{t: t, dir: t.TempDir(), skeys: map[string]string{}, vkeys: map[string]string{}}
 	c.must(store.MakeDir(c.temp()))
 	c.must(store.InitDir(c.path(), c.temp(), rand.Reader))
+	c.reopen()
 	var err error
-	c.stores, err = store.OpenCell(c.path(), c.temp())
-	c.must(err)
 	for _, origin := range []string{controlOrigin, eventsOrigin} {
 		c.skeys[origin], c.vkeys[origin], err = ledger.GenerateLogKey(rand.Reader, origin)
 		c.must(err)
@@ -55,6 +54,13 @@ func newCell(t testing.TB) *cell {
 
 func (c *cell) path() string { return filepath.Join(c.dir, "cell") }
 func (c *cell) temp() string { return filepath.Join(c.dir, "tmp") }
+
+// reopen opens the stores, anew if folders of theirs were taken away.
+func (c *cell) reopen() {
+	var err error
+	c.stores, err = store.OpenCell(c.path(), c.temp())
+	c.must(err)
+}
 
 func (c *cell) must(err error) {
 	c.t.Helper()
