@@ -27,6 +27,7 @@ const (
 
 type cli struct {
 	Event eventCmd `cmd:"" help:"Check that events were logged and not changed since, from their proof bundles."`
+	Log   logCmd   `cmd:"" help:"Check a whole log, or all logs of a cell: every object that the stores hold."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -1,0 +1,7 @@
+//go:build unix
+
+package audit
+
+import "syscall"
+
+const noWait = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
