@@ -96,13 +96,14 @@ func putIP(b *builder, dst []byte, _ int32) []byte {
 	if !e.addr.IsValid() {
 		return dst
 	}
-	dst = append(dst, '"')
-	from := len(dst)
-	dst = e.addr.AppendTo(dst)
-	if source := b.tree.Text(e.node); bytes.Equal(dst[from:], source) || e.hasPort && bytes.HasPrefix(source, dst[from:]) {
-		b.take(e.node) // ip and port say it all
+	said := e.addr.AppendTo(b.scratch[:0])
+	if e.hasPort {
+		said = netip.AddrPortFrom(e.addr, e.port).AppendTo(b.scratch[:0])
 	}
-	return append(dst, '"')
+	if b.scratch = said; bytes.Equal(said, b.tree.Text(e.node)) {
+		b.take(e.node) // ip and port say all of it
+	}
+	return append(e.addr.AppendTo(append(dst, '"')), '"')
 }
 
 func putPort(b *builder, dst []byte, _ int32) []byte {
