@@ -50,10 +50,6 @@ func writeSynthetic(b *testing.B, dir string, leaves, perCommit int) ledger.Poli
 		Writer: fmt.Sprintf("%032x", 1), Store: "dir:bench:1", Root: ledger.FormatHash(edge.Root()), Rules: rules}
 	emit := func(o tile.Object) error { put("open", o.Path(), o.Data); return nil }
 	for n := 0; ; {
-		line, err := h.Line()
-		if err != nil {
-			b.Fatal(err)
-		}
 		var bundle []byte
 		count := int(h.Size - h.First)
 		batch := make([][]byte, 0, count)
@@ -67,7 +63,8 @@ func writeSynthetic(b *testing.B, dir string, leaves, perCommit int) ledger.Poli
 			b.Fatal(err)
 		}
 		h.Root = ledger.FormatHash(edge.Root())
-		if line, err = h.Line(); err != nil {
+		line, err := h.Line()
+		if err != nil {
 			b.Fatal(err)
 		}
 		put("locked", ledger.CommitKey(h.Seq), ledger.AppendCommit(nil, line, bundle))

@@ -188,7 +188,7 @@ func (l *logAudit) boundBy(end *commitEnd, root ledger.Hash) error {
 		return nil
 	}
 	h, s := end.header, &l.since
-	if s.rules != "" && s.rules != h.Rules && h.Size > h.First {
+	if s.rules != "" && s.rules != h.Rules {
 		s.mixed = true
 	}
 	s.rules = h.Rules

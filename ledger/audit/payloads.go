@@ -15,7 +15,6 @@ import (
 // opener decrypts and decompresses payloads; one for each worker.
 type opener struct {
 	codec     *ledger.PayloadCodec
-	cutter    ledger.Cutter
 	committer ledger.Committer
 }
 
