@@ -5,11 +5,11 @@ import (
 	"io"
 	"runtime"
 	"strconv"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"domicile.dev/domicile/internal/rawjson"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/tile"
 )
 
 // A Message is one event on its way into an events log.
@@ -23,14 +23,17 @@ type Message struct {
 	Event  []byte // exact bytes, as the record format asks
 }
 
-// prepared is a message with everything that can be made of it without its neighbours.
+// prepared is a message with everything that can be made of it without its neighbours. Its record line is made when the
+// payload is: a line is a copy of the event, and salt and event say as much.
 type prepared struct {
 	*Message
+	salt    [32]byte
+	made    bool // what follows is there
 	uid     key
 	content key
-	line    []byte // record
 	leaf    []byte
-	refused error // why it cannot be an event of this log
+	hash    ledger.Hash // of the leaf
+	refused error       // why it cannot be an event of this log
 
 	index    uint64 // once it has one
 	conflict bool   // another event has its uid: this one was renamed
@@ -43,38 +46,52 @@ type twin struct {
 	at  int
 }
 
-// preparer makes records, commitments and leaves. Each worker has its own.
+// lineLen is the length of the record line.
+func (p *prepared) lineLen() int { return len(p.Event) + ledger.RecordOverhead }
+
+// preparer makes commitments and leaves. Each worker has its own.
 type preparer struct {
 	cutter    ledger.Cutter
 	committer ledger.Committer
 	fields    []ledger.Field
+	leaves    []byte          // memory for the next leaves
+	regions   map[string]bool // whether a leaf may say so
 }
 
-// prepare makes everything of the messages that needs no order, on all processors. salts holds 32 random bytes for each.
-func prepare(messages []*Message, random io.Reader) ([]prepared, error) {
-	salts := make([]byte, 32*len(messages))
+// draw gives messages that come new their salts.
+func draw(list []waiting, random io.Reader) error {
+	salts := make([]byte, 32*len(list))
 	if _, err := io.ReadFull(random, salts); err != nil {
-		return nil, fmt.Errorf("drawing salts: %w", err)
+		return fmt.Errorf("drawing salts: %w", err)
 	}
-	out := make([]prepared, len(messages))
+	for i := range list {
+		list[i].salt = [32]byte(salts[32*i:])
+	}
+	return nil
+}
+
+// prepare makes everything of the messages that needs no order, on all processors, beside what the caller does. The
+// messages are the workers' until wait returns.
+func prepare(list []waiting) (wait func()) {
+	var group sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
-	chunk := (len(messages) + workers - 1) / workers
-	var group errgroup.Group
-	for from := 0; from < len(messages); from += chunk {
-		to := min(from+chunk, len(messages))
-		group.Go(func() error {
+	chunk := max((len(list)+workers-1)/workers, 64)
+	for from := 0; from < len(list); from += chunk {
+		part := list[from:min(from+chunk, len(list))]
+		group.Go(func() {
 			var p preparer
-			for i := from; i < to; i++ {
-				out[i] = p.one(messages[i], (*[32]byte)(salts[32*i:]))
+			for i := range part {
+				if w := &part[i]; !w.made {
+					w.prepared = p.one(w.Message, &w.salt)
+				}
 			}
-			return nil
 		})
 	}
-	return out, group.Wait()
+	return group.Wait
 }
 
 func (p *preparer) one(m *Message, salt *[32]byte) prepared {
-	out := prepared{Message: m, uid: uidKey(m.UID)}
+	out := prepared{Message: m, salt: *salt, made: true, uid: uidKey(m.UID)}
 	var err error
 	if p.fields, err = p.cutter.Cut(m.Event, p.fields[:0]); err != nil {
 		out.refused = err
@@ -91,9 +108,39 @@ func (p *preparer) one(m *Message, salt *[32]byte) prepared {
 		return out
 	}
 	out.content = keyOf(ledger.ContentHash(p.fields))
-	out.leaf = leaf.Append(make([]byte, 0, 128))
-	out.line = ledger.AppendRecord(make([]byte, 0, len(m.Event)+ledger.RecordOverhead), salt, m.Event)
+	out.leaf = p.encode(leaf)
+	if !p.mayStand(m.Region, out.leaf) {
+		out.refused = fmt.Errorf("no leaf can say the region %q", m.Region)
+		return out
+	}
+	out.hash = tile.LeafHash(out.leaf)
 	return out
+}
+
+// encode is leaf.Append in memory that many leaves share.
+func (p *preparer) encode(leaf ledger.Leaf) []byte {
+	const most = 256 // a leaf is shorter
+	if cap(p.leaves)-len(p.leaves) < most {
+		p.leaves = make([]byte, 0, 64*most)
+	}
+	from := len(p.leaves)
+	p.leaves = leaf.Append(p.leaves)
+	return p.leaves[from:len(p.leaves):len(p.leaves)]
+}
+
+// mayStand reports whether a verifier would read a leaf of this region. There are few regions, so one leaf of each is
+// read back.
+func (p *preparer) mayStand(region string, leaf []byte) bool {
+	ok, known := p.regions[region]
+	if !known {
+		_, err := ledger.ParseLeaf(leaf)
+		ok = err == nil
+		if p.regions == nil || len(p.regions) >= 1024 {
+			p.regions = make(map[string]bool)
+		}
+		p.regions[region] = ok
+	}
+	return ok
 }
 
 // agree holds what the message says beside the event against the event itself.
