@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"domicile.dev/domicile/internal/rawjson"
 	"domicile.dev/domicile/ledger"
@@ -54,6 +55,7 @@ type preparer struct {
 	cutter    ledger.Cutter
 	committer ledger.Committer
 	fields    []ledger.Field
+	uid       []byte
 	leaves    []byte          // memory for the next leaves
 	regions   map[string]bool // whether a leaf may say so
 }
@@ -73,16 +75,19 @@ func draw(list []waiting, random io.Reader) error {
 // prepare makes everything of the messages that needs no order, on all processors, beside what the caller does. The
 // messages are the workers' until wait returns.
 func prepare(list []waiting) (wait func()) {
+	// Small parts, so that no worker waits for one whose processor has other things to do.
+	const part = 128
+	parts := (len(list) + part - 1) / part
+	var next atomic.Int64
 	var group sync.WaitGroup
-	workers := runtime.GOMAXPROCS(0)
-	chunk := max((len(list)+workers-1)/workers, 64)
-	for from := 0; from < len(list); from += chunk {
-		part := list[from:min(from+chunk, len(list))]
+	for range min(runtime.GOMAXPROCS(0), parts) {
 		group.Go(func() {
 			var p preparer
-			for i := range part {
-				if w := &part[i]; !w.made {
-					w.prepared = p.one(w.Message, &w.salt)
+			for n := int(next.Add(1)) - 1; n < parts; n = int(next.Add(1)) - 1 {
+				for i := n * part; i < min((n+1)*part, len(list)); i++ {
+					if w := &list[i]; !w.made {
+						w.prepared = p.one(w.Message, &w.salt)
+					}
 				}
 			}
 		})
@@ -98,7 +103,7 @@ func (p *preparer) one(m *Message, salt *[32]byte) prepared {
 		return out
 	}
 	rec := ledger.Record{Salt: *salt, Event: m.Event, Fields: p.fields}
-	if err := agree(m, &rec); err != nil {
+	if err := p.agree(m, &rec); err != nil {
 		out.refused = err
 		return out
 	}
@@ -144,12 +149,14 @@ func (p *preparer) mayStand(region string, leaf []byte) bool {
 }
 
 // agree holds what the message says beside the event against the event itself.
-func agree(m *Message, rec *ledger.Record) error {
-	uid, time, err := identity(rec)
+func (p *preparer) agree(m *Message, rec *ledger.Record) error {
+	var time int64
+	var err error
+	p.uid, time, err = appendIdentity(p.uid[:0], rec)
 	switch {
 	case err != nil:
 		return err
-	case uid != m.UID:
+	case string(p.uid) != m.UID:
 		return fmt.Errorf("the message's uid is not the event's /metadata/uid")
 	case time != m.Time:
 		return fmt.Errorf("the message's time is not the event's /time")
@@ -161,19 +168,25 @@ func agree(m *Message, rec *ledger.Record) error {
 
 // identity reads an event's uid and time.
 func identity(rec *ledger.Record) (uid string, time int64, err error) {
+	text, time, err := appendIdentity(nil, rec)
+	return string(text), time, err
+}
+
+// appendIdentity is identity with memory for the uid.
+func appendIdentity(dst []byte, rec *ledger.Record) (uid []byte, time int64, err error) {
 	value, ok := rec.Field(uidPointer)
 	if !ok || len(value) < 3 || value[0] != '"' {
-		return "", 0, fmt.Errorf("the event has no %s", uidPointer)
+		return dst, 0, fmt.Errorf("the event has no %s", uidPointer)
 	}
-	text, _ := rawjson.AppendUnescaped(nil, value[1:len(value)-1])
+	uid, _ = rawjson.AppendUnescaped(dst, value[1:len(value)-1])
 	value, ok = rec.Field("/time")
 	if ok {
 		time, err = strconv.ParseInt(string(value), 10, 64)
 	}
 	if !ok || err != nil {
-		return "", 0, fmt.Errorf("the event has no /time in milliseconds")
+		return uid, 0, fmt.Errorf("the event has no /time in milliseconds")
 	}
-	return string(text), time, nil
+	return uid, time, nil
 }
 
 const uidPointer = "/metadata/uid"
