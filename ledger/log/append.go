@@ -19,61 +19,96 @@ import (
 func (e *Events) commitNew(ctx context.Context, fresh []*waiting) error {
 	// One payload holds the records of one class, and the payloads tile the commit: leaves of a class lie together.
 	slices.SortStableFunc(fresh, func(a, b *waiting) int { return cmp.Compare(a.Class, b.Class) })
+	// The payloads are made and stored beside what follows, which changes memory only.
 	var payloads []ledger.Payload
-	for from := 0; from < len(fresh); {
-		to := from
-		for to < len(fresh) && fresh[to].Class == fresh[from].Class {
-			to++
-		}
-		p, err := e.storePayload(ctx, fresh[from:to], e.head.Size+uint64(from))
-		if err != nil {
-			return e.fail(err)
-		}
-		payloads = append(payloads, p)
-		from = to
+	var storing errgroup.Group
+	storing.Go(func() (err error) {
+		payloads, err = e.storePayloads(ctx, fresh, e.head.Size)
+		return err
+	})
+	grown, err := e.take(fresh)
+	if stored := storing.Wait(); stored != nil {
+		return e.fail(stored)
 	}
-
-	// Marks and window are those that hold after the commit. If it fails, this writer is done and so are they.
-	now := e.now()
-	commit := heldCommit{seq: e.head.Seq + 1, time: now}
-	leaves := make([][]byte, len(fresh))
-	conflicts := 0
-	for i, w := range fresh {
-		w.index = e.head.Size + uint64(i)
-		leaves[i] = w.leaf
-		e.window.add(&commit, w.uid, held{w.index, w.content}, w.Time)
-		status := Committed
-		if w.conflict {
-			status = Conflict
-			conflicts++
-		}
-		e.settle(w, Result{Status: status, UID: w.UID, Index: w.index, Indexed: true})
-		for _, t := range w.twins {
-			t.sub.results[t.at] = Result{Status: Duplicate, UID: w.UID, Index: w.index, Indexed: true}
-		}
+	if err != nil {
+		return e.fail(err)
 	}
-	gone := e.window.close(commit)
 	header := ledger.Header{
-		Time: now, Payloads: payloads, Duplicates: e.repeats, Collectors: e.marks.header(), Ahead: e.window.aheadIndexes(),
+		Time: grown.time, Payloads: payloads, Duplicates: e.repeats, Collectors: e.marks.header(), Ahead: e.window.aheadIndexes(),
 	}
-	err := e.commit(ctx, header, leaves, func() error {
+	err = e.commitGrown(ctx, header, grown.growth, func() error {
 		// Findings come before the batch entry that binds their events, so a writer that starts knows which may be
 		// missing; and the batch entry can come as soon as the publisher hears of the commit.
-		if conflicts > 0 {
+		if grown.conflicts > 0 {
 			if err := e.findings(ctx, fresh); err != nil {
 				return err
 			}
 		}
-		return e.batches.committed(&e.head, e.headHash, leaves)
+		e.batches.committed(commitFacts{header: e.head, hash: e.headHash, regions: grown.regions})
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	e.repeats = 0
 	if e.scan != nil {
-		e.scan.hand(gone, e.window.s0)
+		e.scan.hand(grown.gone, e.window.s0)
 	}
 	return nil
+}
+
+// taken is what changes in memory when events are committed.
+type taken struct {
+	growth
+	time      int64 // of the commit
+	conflicts int
+	regions   map[string]uint64 // leaves of each
+	gone      map[key]held      // uids that the window let go
+}
+
+// take gives events their indexes, answers and places in the tree. Marks, window and tree are those that hold after the
+// commit. If it fails, this writer is done and so are they.
+func (e *Events) take(fresh []*waiting) (taken, error) {
+	t := taken{time: e.now(), regions: make(map[string]uint64)}
+	commit := heldCommit{seq: e.head.Seq + 1, time: t.time, uids: make([]key, 0, len(fresh))}
+	leaves := make([][]byte, len(fresh))
+	hashes := make([]ledger.Hash, len(fresh))
+	for i, w := range fresh {
+		w.index = e.head.Size + uint64(i)
+		leaves[i], hashes[i] = w.leaf, w.hash
+		t.regions[w.Region]++
+		e.window.add(&commit, w.uid, held{w.index, w.content}, w.Time)
+		status := Committed
+		if w.conflict {
+			status = Conflict
+			t.conflicts++
+		}
+		e.settle(w, Result{Status: status, UID: w.UID, Index: w.index, Indexed: true})
+		for _, twin := range w.twins {
+			twin.sub.results[twin.at] = Result{Status: Duplicate, UID: w.UID, Index: w.index, Indexed: true}
+		}
+	}
+	t.gone = e.window.close(commit)
+	var err error
+	t.growth, err = e.grow(leaves, hashes)
+	return t, err
+}
+
+// storePayloads makes and stores the payloads of a commit whose first leaf has the index given: one for each class.
+func (e *Events) storePayloads(ctx context.Context, fresh []*waiting, first uint64) (payloads []ledger.Payload, err error) {
+	for from := 0; from < len(fresh); {
+		to := from
+		for to < len(fresh) && fresh[to].Class == fresh[from].Class {
+			to++
+		}
+		p, err := e.storePayload(ctx, fresh[from:to], first+uint64(from))
+		if err != nil {
+			return nil, err
+		}
+		payloads = append(payloads, p)
+		from = to
+	}
+	return payloads, nil
 }
 
 // storePayload makes and stores the payload of records of one class, and its wrapped key. Both are durable on return;
@@ -81,15 +116,16 @@ func (e *Events) commitNew(ctx context.Context, fresh []*waiting) error {
 func (e *Events) storePayload(ctx context.Context, records []*waiting, first uint64) (ledger.Payload, error) {
 	size := 0
 	for _, w := range records {
-		size += len(w.line) + 1
+		size += w.lineLen() + 1
 	}
-	joined := make([]byte, 0, size)
+	joined := slices.Grow(e.lines[:0], size)
 	for i, w := range records {
 		if i > 0 {
 			joined = append(joined, '\n')
 		}
-		joined = append(joined, w.line...)
+		joined = ledger.AppendRecord(joined, &w.salt, w.Event)
 	}
+	e.lines = joined
 	key, err := e.cfg.Keys.NewPayloadKey(ctx)
 	if err != nil {
 		return ledger.Payload{}, err

@@ -81,15 +81,10 @@ func (b *batches) mark(h *ledger.Header) {
 }
 
 // committed takes note of a commit.
-func (b *batches) committed(h *ledger.Header, hash string, leaves [][]byte) error {
-	facts, err := factsOf(h, hash, leaves)
-	if err != nil {
-		return err
-	}
+func (b *batches) committed(facts commitFacts) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.commits = append(b.commits, facts)
-	return nil
 }
 
 // published is told after each publication.

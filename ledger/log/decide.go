@@ -13,7 +13,7 @@ import (
 // decide finds out of every message whether its event is new, and returns those that are, in order. What cannot be
 // decided now waits; what is no event of this log is rejected.
 func (e *Events) decide(ctx context.Context, list []waiting) (fresh []*waiting, err error) {
-	here := make(map[key]*waiting) // new in this very commit
+	here := make(map[key]*waiting, len(list)) // new in this very commit
 	for i := range list {
 		w := &list[i]
 		if w.refused != nil {
@@ -55,8 +55,11 @@ func (e *Events) reject(ctx context.Context, w *waiting) error {
 func (e *Events) decideOne(ctx context.Context, w *waiting, here map[key]*waiting) (isNew bool, err error) {
 	original := w.UID
 	for n := 1; ; n++ {
-		uid := sameUID(original, n)
-		id := uidKey(uid)
+		uid, id := original, w.uid
+		if n > 1 {
+			uid = sameUID(original, n)
+			id = uidKey(uid)
+		}
 		if other, ok := here[id]; ok {
 			if other.content == w.content {
 				e.marks.done(w.Source, w.Seq)
@@ -68,7 +71,7 @@ func (e *Events) decideOne(ctx context.Context, w *waiting, here map[key]*waitin
 			}
 			continue
 		}
-		found, ok, err := e.find(ctx, uid, w.Time)
+		found, ok, err := e.find(ctx, uid, id, w.Time)
 		if err != nil {
 			return false, err
 		}
@@ -101,8 +104,8 @@ func (e *Events) decideOne(ctx context.Context, w *waiting, here map[key]*waitin
 }
 
 // find looks for a committed event by its uid: in the window, and beyond it if the window cannot say.
-func (e *Events) find(ctx context.Context, uid string, eventTime int64) (Found, bool, error) {
-	if h, ok := e.window.uids[uidKey(uid)]; ok {
+func (e *Events) find(ctx context.Context, uid string, id key, eventTime int64) (Found, bool, error) {
+	if h, ok := e.window.uids[id]; ok {
 		f := Found{Origin: e.origin, Index: h.index}
 		copy(f.Content[:], h.content[:])
 		return f, true, nil

@@ -64,6 +64,7 @@ type Events struct {
 	cfg    EventsConfig
 	reader *Reader
 	codec  *ledger.PayloadCodec
+	lines  []byte // memory for the lines of a payload
 
 	queue   chan *submission
 	stopped chan struct{} // closed when nobody reads the queue any more
@@ -335,13 +336,19 @@ func (e *Events) commitBatch(ctx context.Context, batch []*submission, moved *ti
 	todo = append(e.waiting, todo...)
 	e.waiting = nil
 	flush := slices.ContainsFunc(batch, func(s *submission) bool { return len(s.messages) == 0 })
+	n := e.upToLimit(todo)
+	wait := prepare(todo[:n])
+	defer func() { wait() }()
 	for first := true; first || len(todo) > 0; first = false {
-		n := e.upToLimit(todo)
+		wait()
+		// The next commit's events are prepared while this one is written. Whether they turn out to be new needs order.
+		following := e.upToLimit(todo[n:])
+		wait = prepare(todo[n : n+following])
 		fresh, err := e.decide(ctx, todo[:n])
 		if err != nil {
 			return e.fail(err) // some marks have moved: the next writer begins from what is committed
 		}
-		todo = todo[n:]
+		todo, n = todo[n:], following
 		if len(fresh) == 0 && (e.repeats == 0 || !flush && time.Since(*moved) < positionsEvery) {
 			continue
 		}
@@ -353,10 +360,13 @@ func (e *Events) commitBatch(ctx context.Context, batch []*submission, moved *ti
 	return nil
 }
 
-// fresh numbers the messages: repeats of the stream are dropped, a hole is an error. The others are prepared.
+// fresh numbers the messages: repeats of the stream are dropped, a hole is an error. The others get their salts.
 func (e *Events) fresh(batch []*submission) ([]waiting, error) {
-	var list []waiting
-	var messages []*Message
+	total := 0
+	for _, s := range batch {
+		total += len(s.messages)
+	}
+	list := make([]waiting, 0, total)
 	next := make(map[Source]uint64) // beyond the marks: what this batch itself brings
 	for _, s := range batch {
 		for i := range s.messages {
@@ -375,18 +385,10 @@ func (e *Events) fresh(batch []*submission) ([]waiting, error) {
 				return nil, &SequenceError{Source: m.Source, Want: want, Got: m.Seq}
 			}
 			next[m.Source] = m.Seq + 1
-			messages = append(messages, m)
-			list = append(list, waiting{sub: s, at: i})
+			list = append(list, waiting{prepared: prepared{Message: m}, sub: s, at: i})
 		}
 	}
-	made, err := prepare(messages, e.Rand)
-	if err != nil {
-		return nil, err
-	}
-	for i := range made {
-		list[i].prepared = made[i]
-	}
-	return list, nil
+	return list, draw(list, e.Rand)
 }
 
 // waitsBefore reports whether every number from want up to that of m is accounted for: it was handled, or its event
@@ -416,7 +418,7 @@ func (e *Events) repeat(m *Message) Result {
 func (e *Events) upToLimit(list []waiting) int {
 	size := 0
 	for i := range list {
-		size += len(list[i].line) + 1
+		size += list[i].lineLen() + 1
 		if i > 0 && (i == e.cfg.MaxRecords || size > e.cfg.MaxBytes) {
 			return i
 		}

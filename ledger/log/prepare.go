@@ -5,11 +5,12 @@ import (
 	"io"
 	"runtime"
 	"strconv"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
+	"sync/atomic"
 
 	"domicile.dev/domicile/internal/rawjson"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/tile"
 )
 
 // A Message is one event on its way into an events log.
@@ -23,14 +24,17 @@ type Message struct {
 	Event  []byte // exact bytes, as the record format asks
 }
 
-// prepared is a message with everything that can be made of it without its neighbours.
+// prepared is a message with everything that can be made of it without its neighbours. Its record line is made when the
+// payload is: a line is a copy of the event, and salt and event say as much.
 type prepared struct {
 	*Message
+	salt    [32]byte
+	made    bool // what follows is there
 	uid     key
 	content key
-	line    []byte // record
 	leaf    []byte
-	refused error // why it cannot be an event of this log
+	hash    ledger.Hash // of the leaf
+	refused error       // why it cannot be an event of this log
 
 	index    uint64 // once it has one
 	conflict bool   // another event has its uid: this one was renamed
@@ -43,45 +47,63 @@ type twin struct {
 	at  int
 }
 
-// preparer makes records, commitments and leaves. Each worker has its own.
+// lineLen is the length of the record line.
+func (p *prepared) lineLen() int { return len(p.Event) + ledger.RecordOverhead }
+
+// preparer makes commitments and leaves. Each worker has its own.
 type preparer struct {
 	cutter    ledger.Cutter
 	committer ledger.Committer
 	fields    []ledger.Field
+	uid       []byte
+	leaves    []byte          // memory for the next leaves
+	regions   map[string]bool // whether a leaf may say so
 }
 
-// prepare makes everything of the messages that needs no order, on all processors. salts holds 32 random bytes for each.
-func prepare(messages []*Message, random io.Reader) ([]prepared, error) {
-	salts := make([]byte, 32*len(messages))
+// draw gives messages that come new their salts.
+func draw(list []waiting, random io.Reader) error {
+	salts := make([]byte, 32*len(list))
 	if _, err := io.ReadFull(random, salts); err != nil {
-		return nil, fmt.Errorf("drawing salts: %w", err)
+		return fmt.Errorf("drawing salts: %w", err)
 	}
-	out := make([]prepared, len(messages))
-	workers := runtime.GOMAXPROCS(0)
-	chunk := (len(messages) + workers - 1) / workers
-	var group errgroup.Group
-	for from := 0; from < len(messages); from += chunk {
-		to := min(from+chunk, len(messages))
-		group.Go(func() error {
+	for i := range list {
+		list[i].salt = [32]byte(salts[32*i:])
+	}
+	return nil
+}
+
+// prepare makes everything of the messages that needs no order, on all processors, beside what the caller does. The
+// messages are the workers' until wait returns.
+func prepare(list []waiting) (wait func()) {
+	// Small parts, so that no worker waits for one whose processor has other things to do.
+	const part = 128
+	parts := (len(list) + part - 1) / part
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), parts) {
+		group.Go(func() {
 			var p preparer
-			for i := from; i < to; i++ {
-				out[i] = p.one(messages[i], (*[32]byte)(salts[32*i:]))
+			for n := int(next.Add(1)) - 1; n < parts; n = int(next.Add(1)) - 1 {
+				for i := n * part; i < min((n+1)*part, len(list)); i++ {
+					if w := &list[i]; !w.made {
+						w.prepared = p.one(w.Message, &w.salt)
+					}
+				}
 			}
-			return nil
 		})
 	}
-	return out, group.Wait()
+	return group.Wait
 }
 
 func (p *preparer) one(m *Message, salt *[32]byte) prepared {
-	out := prepared{Message: m, uid: uidKey(m.UID)}
+	out := prepared{Message: m, salt: *salt, made: true, uid: uidKey(m.UID)}
 	var err error
 	if p.fields, err = p.cutter.Cut(m.Event, p.fields[:0]); err != nil {
 		out.refused = err
 		return out
 	}
 	rec := ledger.Record{Salt: *salt, Event: m.Event, Fields: p.fields}
-	if err := agree(m, &rec); err != nil {
+	if err := p.agree(m, &rec); err != nil {
 		out.refused = err
 		return out
 	}
@@ -91,18 +113,50 @@ func (p *preparer) one(m *Message, salt *[32]byte) prepared {
 		return out
 	}
 	out.content = keyOf(ledger.ContentHash(p.fields))
-	out.leaf = leaf.Append(make([]byte, 0, 128))
-	out.line = ledger.AppendRecord(make([]byte, 0, len(m.Event)+ledger.RecordOverhead), salt, m.Event)
+	out.leaf = p.encode(leaf)
+	if !p.mayStand(m.Region, out.leaf) {
+		out.refused = fmt.Errorf("no leaf can say the region %q", m.Region)
+		return out
+	}
+	out.hash = tile.LeafHash(out.leaf)
 	return out
 }
 
+// encode is leaf.Append in memory that many leaves share.
+func (p *preparer) encode(leaf ledger.Leaf) []byte {
+	const most = 256 // a leaf is shorter
+	if cap(p.leaves)-len(p.leaves) < most {
+		p.leaves = make([]byte, 0, 64*most)
+	}
+	from := len(p.leaves)
+	p.leaves = leaf.Append(p.leaves)
+	return p.leaves[from:len(p.leaves):len(p.leaves)]
+}
+
+// mayStand reports whether a verifier would read a leaf of this region. There are few regions, so one leaf of each is
+// read back.
+func (p *preparer) mayStand(region string, leaf []byte) bool {
+	ok, known := p.regions[region]
+	if !known {
+		_, err := ledger.ParseLeaf(leaf)
+		ok = err == nil
+		if p.regions == nil || len(p.regions) >= 1024 {
+			p.regions = make(map[string]bool)
+		}
+		p.regions[region] = ok
+	}
+	return ok
+}
+
 // agree holds what the message says beside the event against the event itself.
-func agree(m *Message, rec *ledger.Record) error {
-	uid, time, err := identity(rec)
+func (p *preparer) agree(m *Message, rec *ledger.Record) error {
+	var time int64
+	var err error
+	p.uid, time, err = appendIdentity(p.uid[:0], rec)
 	switch {
 	case err != nil:
 		return err
-	case uid != m.UID:
+	case string(p.uid) != m.UID:
 		return fmt.Errorf("the message's uid is not the event's /metadata/uid")
 	case time != m.Time:
 		return fmt.Errorf("the message's time is not the event's /time")
@@ -114,19 +168,25 @@ func agree(m *Message, rec *ledger.Record) error {
 
 // identity reads an event's uid and time.
 func identity(rec *ledger.Record) (uid string, time int64, err error) {
+	text, time, err := appendIdentity(nil, rec)
+	return string(text), time, err
+}
+
+// appendIdentity is identity with memory for the uid.
+func appendIdentity(dst []byte, rec *ledger.Record) (uid []byte, time int64, err error) {
 	value, ok := rec.Field(uidPointer)
 	if !ok || len(value) < 3 || value[0] != '"' {
-		return "", 0, fmt.Errorf("the event has no %s", uidPointer)
+		return dst, 0, fmt.Errorf("the event has no %s", uidPointer)
 	}
-	text, _ := rawjson.AppendUnescaped(nil, value[1:len(value)-1])
+	uid, _ = rawjson.AppendUnescaped(dst, value[1:len(value)-1])
 	value, ok = rec.Field("/time")
 	if ok {
 		time, err = strconv.ParseInt(string(value), 10, 64)
 	}
 	if !ok || err != nil {
-		return "", 0, fmt.Errorf("the event has no /time in milliseconds")
+		return uid, 0, fmt.Errorf("the event has no /time in milliseconds")
 	}
-	return string(text), time, nil
+	return uid, time, nil
 }
 
 const uidPointer = "/metadata/uid"

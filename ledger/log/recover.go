@@ -181,11 +181,11 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 		if commit.Header.First != w.edge.Size() {
 			return fmt.Errorf("log %s: commit %d begins at %d, the one before ended at %d", w.origin, seq, commit.Header.First, w.edge.Size())
 		}
-		full, err := w.grow(commit.Leaves)
+		grown, err := w.grow(commit.Leaves, nil)
 		if err != nil {
 			return fmt.Errorf("log %s: commit %d: %w", w.origin, seq, err)
 		}
-		finished = append(finished, full...)
+		finished = append(finished, grown.finished...)
 		if root := ledger.FormatHash(w.edge.Root()); root != commit.Header.Root {
 			return fmt.Errorf("log %s: commit %d says root %s, its leaves give %s", w.origin, seq, commit.Header.Root, root)
 		}

@@ -92,20 +92,24 @@ func (w *writer) commit(ctx context.Context, h ledger.Header, leaves [][]byte, t
 	if err := w.err(); err != nil {
 		return err
 	}
-	var bundle []byte
-	for _, leaf := range leaves {
-		bundle = ledger.AppendBundle(bundle, leaf)
-	}
-	finished, err := w.grow(leaves)
+	g, err := w.grow(leaves, nil)
 	if err != nil {
 		return w.fail(err)
+	}
+	return w.commitGrown(ctx, h, g, then)
+}
+
+// commitGrown is commit for leaves that are in the tree already.
+func (w *writer) commitGrown(ctx context.Context, h ledger.Header, g growth, then func() error) error {
+	if err := w.err(); err != nil {
+		return err
 	}
 	h.V, h.Seq, h.Prev, h.Origin = 1, w.head.Seq+1, w.headHash, w.origin
 	h.Writer, h.Store = w.id, w.storeID
 	if h.Time == 0 {
 		h.Time = w.now()
 	}
-	h.First, h.Size = w.head.Size, w.head.Size+uint64(len(leaves))
+	h.First, h.Size = w.head.Size, w.edge.Size()
 	h.Root = ledger.FormatHash(w.edge.Root())
 	if h.Rules == "" {
 		h.Rules = w.head.Rules
@@ -114,9 +118,9 @@ func (w *writer) commit(ctx context.Context, h ledger.Header, leaves [][]byte, t
 	if err != nil {
 		return w.fail(err)
 	}
-	object := store.Object{Key: w.key(ledger.CommitKey(h.Seq)), Data: ledger.AppendCommit(nil, line, bundle)}
+	data := ledger.AppendCommit(make([]byte, 0, len(line)+1+len(g.bundle)), line, g.bundle)
 	crash.Point("commit/before-commit")
-	if err := w.createCommit(ctx, object); err != nil {
+	if err := w.createCommit(ctx, store.Object{Key: w.key(ledger.CommitKey(h.Seq)), Data: data}); err != nil {
 		return w.fail(err)
 	}
 	crash.Point("commit/after-commit")
@@ -127,17 +131,31 @@ func (w *writer) commit(ctx context.Context, h ledger.Header, leaves [][]byte, t
 			return w.fail(err)
 		}
 	}
-	w.pub.offer(finished, &w.edge, w.headHash, &w.head)
+	w.pub.offer(g.finished, &w.edge, w.headHash, &w.head)
 	return nil
 }
 
-// grow adds leaves to the tree and returns the tiles and bundles that they fill.
-func (w *writer) grow(leaves [][]byte) (finished []tile.Object, err error) {
-	err = w.edge.Append(leaves, nil, func(o tile.Object) error {
-		finished = append(finished, o)
+// growth is what leaves add to a log: their bundle, as a commit holds it, and the tiles and bundles that they fill.
+type growth struct {
+	bundle   []byte
+	finished []tile.Object
+}
+
+// grow adds leaves to the tree. hashes are theirs, or nil.
+func (w *writer) grow(leaves [][]byte, hashes []ledger.Hash) (g growth, err error) {
+	size := 0
+	for _, leaf := range leaves {
+		size += 2 + len(leaf)
+	}
+	g.bundle = make([]byte, 0, size)
+	for _, leaf := range leaves {
+		g.bundle = ledger.AppendBundle(g.bundle, leaf)
+	}
+	err = w.edge.Append(leaves, hashes, func(o tile.Object) error {
+		g.finished = append(g.finished, o)
 		return nil
 	})
-	return finished, err
+	return g, err
 }
 
 // createCommit is the fence. Every outcome but success means "unknown": the same bytes are sent again until the key is
