@@ -27,6 +27,7 @@ type EventsConfig struct {
 	Skew         time.Duration // how far clocks may be apart; 0 means 10 minutes
 	Window       int           // uids held to recognize repeats; 0 means a million
 	MaxWaiting   int           // events that may wait for a look-up before reading stops; 0 means 10,000
+	CarryMarks   time.Duration // how long a mark outlives its last message when the log is opened again; 0 means an hour
 	BatchEvery   time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
 	Lookup       Lookup        // finds events that the window does not hold; nil reads the log itself
 	Control      *Component    // writes batch entries, findings and the access entries of its own reads
@@ -52,6 +53,9 @@ func (c *EventsConfig) defaults() {
 	}
 	if c.Skew == 0 {
 		c.Skew = 10 * time.Minute
+	}
+	if c.CarryMarks == 0 {
+		c.CarryMarks = time.Hour
 	}
 	if c.BatchEvery == 0 {
 		c.BatchEvery = time.Minute
@@ -129,7 +133,10 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Events{writer: w, cfg: cfg, queue: make(chan *submission), stopped: make(chan struct{}), marks: newMarks()}
+	e := &Events{writer: w, cfg: cfg, queue: make(chan *submission), stopped: make(chan struct{})}
+	if e.marks, err = w.restoreMarks(ctx, &w.head, w.Clock().Add(-cfg.CarryMarks).UnixMilli()); err != nil {
+		return nil, err
+	}
 	if e.codec, err = ledger.NewPayloadCodec(); err != nil {
 		return nil, err
 	}
