@@ -245,8 +245,9 @@ var (
 	sourceB = Source{Collector: "collector", Epoch: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}
 )
 
-// day is a moment without meaning at which test events happen.
-var day = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+// day is when test events happen: later than the real clock under which a test's commit 0 is made, since the times of
+// commits never fall.
+var day = time.Date(2126, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // handClock is a clock that a test moves.
 type handClock struct {

@@ -89,9 +89,10 @@ func TestMarksOfEndedEpochsAreNotCarriedForGood(t *testing.T) {
 	c := newMemoryCell(t)
 	clock := c.at(day)
 	old, live := sourceA, sourceB
-	marks := func() (list []string) {
-		h := c.verifyAll()
-		for _, m := range h.events.headers[len(h.events.headers)-1].Collectors {
+	marks := func(events *Events) (list []string) {
+		head, err := events.Reader().Head(t.Context())
+		c.must(err)
+		for _, m := range head.Collectors {
 			list = append(list, m.Epoch[:1])
 		}
 		return list
@@ -101,7 +102,7 @@ func TestMarksOfEndedEpochsAreNotCarriedForGood(t *testing.T) {
 	c.append(events, numbered(live, 0, message(3, day)))
 	clock.add(3 * time.Hour)
 	c.append(events, numbered(live, 1, message(4, day)))
-	if got := marks(); !slices.Equal(got, []string{"a", "b"}) {
+	if got := marks(events); !slices.Equal(got, []string{"a", "b"}) {
 		t.Fatalf("a writer that runs lets the marks of a silent source go: %v", got)
 	}
 	c.closeLogs(control, events)
@@ -110,7 +111,7 @@ func TestMarksOfEndedEpochsAreNotCarriedForGood(t *testing.T) {
 	control, events = c.openLogs()
 	results := c.append(events, numbered(live, 2, message(5, day)))
 	c.want(results, Committed)
-	if got := marks(); !slices.Equal(got, []string{"b"}) {
+	if got := marks(events); !slices.Equal(got, []string{"b"}) {
 		t.Fatalf("marks after a restart, hours after the last message of a: %v", got)
 	}
 	c.flushLogs(control, events)
@@ -123,10 +124,16 @@ func TestRepeatIsNotAnsweredBeforeTheMessageIsSettled(t *testing.T) {
 	c := newMemoryCell(t)
 	lookup := &lookupStub{err: ErrLookup}
 	c.change = func(cfg *EventsConfig) { cfg.Lookup, cfg.Window = lookup, 1 }
-	c.at(day)
+	clock := c.at(day)
 	control, events := c.openLogs()
-	for i := range 3 { // the window lets the first of them go
-		c.append(events, numbered(sourceB, uint64(i), message(i, day)))
+	next := 0
+	another := func() { // each an hour later: the window lets the ones before go
+		clock.add(time.Hour)
+		c.append(events, numbered(sourceB, uint64(next), message(next, clock.Now())))
+		next++
+	}
+	for range 3 {
+		another()
 	}
 	old := numbered(sourceA, 0, message(10, day.Add(-time.Hour)))
 	answers := make(chan Result, 3)
@@ -142,8 +149,8 @@ func TestRepeatIsNotAnsweredBeforeTheMessageIsSettled(t *testing.T) {
 	}
 	lookup.awaitCalls(t, 1)
 	// Another source goes on meanwhile: by then all copies had their chance to be answered wrongly.
-	for i := range 3 {
-		c.append(events, numbered(sourceB, uint64(3+i), message(3+i, day)))
+	for range 3 {
+		another()
 	}
 	select {
 	case r := <-answers:
