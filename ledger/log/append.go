@@ -84,9 +84,6 @@ func (e *Events) take(fresh []*waiting) (taken, error) {
 			t.conflicts++
 		}
 		e.settle(w, Result{Status: status, UID: w.UID, Index: w.index, Indexed: true})
-		for _, twin := range w.twins {
-			twin.sub.results[twin.at] = Result{Status: Duplicate, UID: w.UID, Index: w.index, Indexed: true}
-		}
 	}
 	t.gone = e.window.close(commit)
 	var err error

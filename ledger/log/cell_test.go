@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,10 +17,19 @@ import (
 	"domicile.dev/domicile/ledger/store"
 )
 
-// cell is a cell's logs in a directory of the test, with what a second process would find there.
+// tb is what tests and property checks have in common.
+type tb interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// cell is a cell's logs, in a directory of the test or in memory, with what a second process would find there.
 type cell struct {
-	t    testing.TB
-	dir  string
+	t    tb
+	dir  string               // "" in memory
 	keys map[string][2]string // origin to skey, vkey
 
 	// The stores, which a test may wrap or replace.
@@ -37,19 +47,37 @@ const (
 	testEvents  = testLedger + "/" + testJur + "/events/0"
 )
 
+// newCell makes a cell in a directory.
 func newCell(t testing.TB) *cell {
 	t.Helper()
-	c := &cell{t: t, dir: t.TempDir(), keys: make(map[string][2]string)}
+	c := &cell{t: t, dir: t.TempDir()}
 	c.must(store.MakeDir(c.temp()))
 	c.must(store.InitDir(c.path(), c.temp(), rand.Reader))
 	c.reopenStores()
+	c.create()
+	return c
+}
+
+// newMemoryCell makes a cell in memory.
+func newMemoryCell(t tb) *cell {
+	t.Helper()
+	c := &cell{
+		t: t, locked: newMemory("dir:memory:1", false), open: newMemory("dir:memory:1", true),
+		payloadKeys: &memoryKeys{Keys: new(store.LocalKeys), keys: make(map[string]*store.PayloadKey)},
+	}
+	c.create()
+	return c
+}
+
+func (c *cell) create() {
+	c.t.Helper()
+	c.keys = make(map[string][2]string)
 	for _, origin := range []string{testControl, testEvents} {
 		skey, vkey, err := ledger.GenerateLogKey(rand.Reader, origin)
 		c.must(err)
 		c.keys[origin] = [2]string{skey, vkey}
 		c.must(Create(context.Background(), c.config(origin), ledger.StreamRef{}))
 	}
-	return c
 }
 
 func (c *cell) path() string { return filepath.Join(c.dir, "cell") }
@@ -110,6 +138,37 @@ func (c *cell) closeLogs(control *Control, events *Events) {
 	c.t.Helper()
 	c.must(events.Close())
 	c.must(control.Close())
+}
+
+// flushLogs publishes and binds everything.
+func (c *cell) flushLogs(control *Control, events *Events) {
+	c.t.Helper()
+	c.must(events.Flush(context.Background()))
+	c.must(control.Flush(context.Background()))
+}
+
+// append gives messages to the log as a sender that waits for the answer.
+func (c *cell) append(events *Events, messages []Message) []Result {
+	c.t.Helper()
+	results, err := events.Append(context.Background(), messages, true)
+	c.must(err)
+	if len(results) != len(messages) {
+		c.t.Fatalf("%d results for %d messages", len(results), len(messages))
+	}
+	return results
+}
+
+// want checks what became of messages.
+func (c *cell) want(results []Result, statuses ...Status) {
+	c.t.Helper()
+	if len(results) != len(statuses) {
+		c.t.Fatalf("%d results, want %v", len(results), statuses)
+	}
+	for i, r := range results {
+		if r.Status != statuses[i] {
+			c.t.Fatalf("message %d: %+v, want statuses %v", i, r, statuses)
+		}
+	}
 }
 
 func (c *cell) eventsConfig(control *Control, writer *Component) EventsConfig {
@@ -185,3 +244,32 @@ var (
 	sourceA = Source{Collector: "collector", Epoch: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}
 	sourceB = Source{Collector: "collector", Epoch: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}
 )
+
+// day is when test events happen: later than the real clock under which a test's commit 0 is made, since the times of
+// commits never fall.
+var day = time.Date(2126, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// handClock is a clock that a test moves.
+type handClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (h *handClock) Now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *handClock) add(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+// at gives the cell a clock that stands still until the test moves it.
+func (c *cell) at(start time.Time) *handClock {
+	clock := &handClock{now: start}
+	c.clock = clock.Now
+	return clock
+}

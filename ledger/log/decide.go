@@ -12,10 +12,9 @@ import (
 
 // decide finds out of every message whether its event is new, and returns those that are, in order. What cannot be
 // decided now waits; what is no event of this log is rejected.
-func (e *Events) decide(ctx context.Context, list []waiting) (fresh []*waiting, err error) {
+func (e *Events) decide(ctx context.Context, list []*waiting) (fresh []*waiting, err error) {
 	here := make(map[key]*waiting, len(list)) // new in this very commit
-	for i := range list {
-		w := &list[i]
+	for _, w := range list {
 		if w.refused != nil {
 			if err := e.reject(ctx, w); err != nil {
 				return nil, err
@@ -24,7 +23,7 @@ func (e *Events) decide(ctx context.Context, list []waiting) (fresh []*waiting, 
 		}
 		isNew, err := e.decideOne(ctx, w, here)
 		if errors.Is(err, ErrLookup) {
-			e.waiting = append(e.waiting, *w)
+			e.waiting = append(e.waiting, w)
 			continue
 		}
 		if err != nil {
@@ -62,11 +61,8 @@ func (e *Events) decideOne(ctx context.Context, w *waiting, here map[key]*waitin
 		}
 		if other, ok := here[id]; ok {
 			if other.content == w.content {
-				e.marks.done(w.Source, w.Seq)
-				e.repeats++
-				w.sub.left--
-				// The index is known once the commit is made: the result of the other one is copied then.
-				other.twins = append(other.twins, twin{w.sub, w.at})
+				// The index is known once the commit is made: it is answered with the other one.
+				other.twins = append(append(other.twins, twin{w.sub, w.at, Duplicate}), w.twins...)
 				return false, nil
 			}
 			continue

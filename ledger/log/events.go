@@ -27,6 +27,7 @@ type EventsConfig struct {
 	Skew         time.Duration // how far clocks may be apart; 0 means 10 minutes
 	Window       int           // uids held to recognize repeats; 0 means a million
 	MaxWaiting   int           // events that may wait for a look-up before reading stops; 0 means 10,000
+	CarryMarks   time.Duration // how long a mark outlives its last message when the log is opened again; 0 means an hour
 	BatchEvery   time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
 	Lookup       Lookup        // finds events that the window does not hold; nil reads the log itself
 	Control      *Component    // writes batch entries, findings and the access entries of its own reads
@@ -53,6 +54,9 @@ func (c *EventsConfig) defaults() {
 	if c.Skew == 0 {
 		c.Skew = 10 * time.Minute
 	}
+	if c.CarryMarks == 0 {
+		c.CarryMarks = time.Hour
+	}
 	if c.BatchEvery == 0 {
 		c.BatchEvery = time.Minute
 	}
@@ -77,7 +81,7 @@ type Events struct {
 	scan    *scanLookup // lookup, where none was given
 	marks   *marks
 	repeats uint64 // dropped since the last commit
-	waiting []waiting
+	waiting []*waiting
 	unsaid  []*submission // taken and not answered
 	renamer preparer
 
@@ -89,11 +93,12 @@ type submission struct {
 	messages []Message
 	results  []Result
 	alone    bool
-	left     int // results still missing
+	left     int   // results still missing
+	refused  error // why none of it is taken
 	done     chan error
 }
 
-// waiting is a message that a look-up could not decide yet.
+// waiting is a message on its way into a commit; it stays in Events.waiting while a look-up cannot decide about it.
 type waiting struct {
 	prepared
 	sub *submission
@@ -129,7 +134,10 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Events{writer: w, cfg: cfg, queue: make(chan *submission), stopped: make(chan struct{}), marks: newMarks()}
+	e := &Events{writer: w, cfg: cfg, queue: make(chan *submission), stopped: make(chan struct{})}
+	if e.marks, err = w.restoreMarks(ctx, &w.head, w.Clock().Add(-cfg.CarryMarks).UnixMilli()); err != nil {
+		return nil, err
+	}
 	if e.codec, err = ledger.NewPayloadCodec(); err != nil {
 		return nil, err
 	}
@@ -161,13 +169,17 @@ func (e *Events) Reader() *Reader { return e.reader }
 
 // Append gives messages to the log and returns when every one of them is committed, or was found to be there, or was
 // rejected: the sender may forget them then. alone says that nothing else will come before this is answered, so that
-// waiting for company would be in vain. After an error the sender sends the same messages again.
+// waiting for company would be in vain. After an error the sender sends the same messages again; until then it leaves
+// them as they are, since they may be on their way into a commit.
 func (e *Events) Append(ctx context.Context, messages []Message, alone bool) ([]Result, error) {
 	s := &submission{messages: messages, results: make([]Result, len(messages)), alone: alone, left: len(messages), done: make(chan error, 1)}
 	if len(messages) == 0 {
-		return s.results, nil
+		return nil, nil
 	}
-	return s.results, e.submit(ctx, s)
+	if err := e.submit(ctx, s); err != nil {
+		return nil, err // the log may still be filling them in
+	}
+	return s.results, nil
 }
 
 func (e *Events) submit(ctx context.Context, s *submission) error {
@@ -270,7 +282,13 @@ func (e *Events) answer(batch []*submission, err error) {
 		}
 		return
 	}
-	e.unsaid = append(e.unsaid, batch...)
+	for _, s := range batch {
+		if s.refused != nil {
+			s.done <- s.refused
+		} else {
+			e.unsaid = append(e.unsaid, s)
+		}
+	}
 	kept := e.unsaid[:0]
 	for _, s := range e.unsaid {
 		if s.left == 0 {
@@ -360,48 +378,91 @@ func (e *Events) commitBatch(ctx context.Context, batch []*submission, moved *ti
 	return nil
 }
 
-// fresh numbers the messages: repeats of the stream are dropped, a hole is an error. The others get their salts.
-func (e *Events) fresh(batch []*submission) ([]waiting, error) {
+// fresh numbers the messages and gives salts to those that are neither a repeat of the stream nor part of a submission
+// with a hole in its numbers, which is refused.
+func (e *Events) fresh(batch []*submission) ([]*waiting, error) {
 	total := 0
 	for _, s := range batch {
 		total += len(s.messages)
 	}
-	list := make([]waiting, 0, total)
-	next := make(map[Source]uint64) // beyond the marks: what this batch itself brings
+	memory := make([]waiting, 0, total)
+	list := make([]*waiting, 0, total)
+	next := make(map[Source]uint64)          // beyond the marks: what this batch itself brings
+	var unsettled map[messageNumber]*waiting // made when it is first needed
 	for _, s := range batch {
+		if s.refused = e.hole(s, next); s.refused != nil {
+			continue
+		}
 		for i := range s.messages {
 			m := &s.messages[i]
-			want, ok := next[m.Source]
-			if !ok {
-				want = e.marks.next[m.Source]
-			}
-			if m.Seq < want || e.marks.handled(m.Source, m.Seq) {
+			if e.marks.handled(m.Source, m.Seq) {
 				s.results[i] = e.repeat(m)
 				s.left--
 				e.repeats++
 				continue
 			}
-			if m.Seq > want && !e.waitsBefore(m, want) {
-				return nil, &SequenceError{Source: m.Source, Want: want, Got: m.Seq}
+			// It may be a repeat of one that is not settled yet: then it is answered with that one, and not before.
+			if len(e.waiting) > 0 || m.Seq < next[m.Source] {
+				if unsettled == nil {
+					unsettled = byNumber(e.waiting, list)
+				}
+				if first := unsettled[messageNumber{m.Source, m.Seq}]; first != nil {
+					first.twins = append(first.twins, twin{s, i, Repeat})
+					continue
+				}
 			}
 			next[m.Source] = m.Seq + 1
-			list = append(list, waiting{prepared: prepared{Message: m}, sub: s, at: i})
+			memory = append(memory, waiting{prepared: prepared{Message: m}, sub: s, at: i})
+			w := &memory[len(memory)-1]
+			if unsettled != nil {
+				unsettled[messageNumber{m.Source, m.Seq}] = w
+			}
+			list = append(list, w)
 		}
 	}
 	return list, draw(list, e.Rand)
 }
 
-// waitsBefore reports whether every number from want up to that of m is accounted for: it was handled, or its event
-// waits for a look-up.
-func (e *Events) waitsBefore(m *Message, want uint64) bool {
-	waits := make(map[uint64]bool)
-	for _, w := range e.waiting {
-		if w.Source == m.Source {
-			waits[w.Seq] = true
+// messageNumber is what tells messages of the stream apart.
+type messageNumber struct {
+	Source
+	seq uint64
+}
+
+func byNumber(lists ...[]*waiting) map[messageNumber]*waiting {
+	all := make(map[messageNumber]*waiting)
+	for _, list := range lists {
+		for _, w := range list {
+			m := &w.sub.messages[w.at]
+			all[messageNumber{m.Source, m.Seq}] = w
 		}
 	}
+	return all
+}
+
+// hole returns a SequenceError if numbers are missing before or within a submission. next is where the sources stand
+// after those before it.
+func (e *Events) hole(s *submission, next map[Source]uint64) error {
+	mine := make(map[Source]uint64)
+	for i := range s.messages {
+		m := &s.messages[i]
+		want, ok := mine[m.Source]
+		if !ok {
+			want = max(next[m.Source], e.marks.next[m.Source])
+		}
+		if m.Seq > want && !e.accounted(m, want) {
+			return &SequenceError{Source: m.Source, Want: want, Got: m.Seq}
+		}
+		mine[m.Source] = max(want, m.Seq+1)
+	}
+	return nil
+}
+
+// accounted reports whether every number from want up to that of m was handled, or its event waits for a look-up.
+func (e *Events) accounted(m *Message, want uint64) bool {
+	waits := byNumber(e.waiting)
 	for seq := want; seq < m.Seq; seq++ {
-		if !waits[seq] && !e.marks.handled(m.Source, seq) {
+		if waits[messageNumber{m.Source, seq}] == nil && !e.marks.handled(m.Source, seq) {
 			return false
 		}
 	}
@@ -415,10 +476,10 @@ func (e *Events) repeat(m *Message) Result {
 }
 
 // upToLimit is how many of the messages fit one commit; a single one always does.
-func (e *Events) upToLimit(list []waiting) int {
+func (e *Events) upToLimit(list []*waiting) int {
 	size := 0
-	for i := range list {
-		size += list[i].lineLen() + 1
+	for i, w := range list {
+		size += w.lineLen() + 1
 		if i > 0 && (i == e.cfg.MaxRecords || size > e.cfg.MaxBytes) {
 			return i
 		}
@@ -426,12 +487,20 @@ func (e *Events) upToLimit(list []waiting) int {
 	return len(list)
 }
 
-// settle notes what became of a message.
+// settle notes what became of a message and of its twins.
 func (e *Events) settle(w *waiting, r Result) {
-	e.marks.done(w.Source, w.Seq)
-	w.sub.results[w.at] = r
-	w.sub.left--
-	if r.Status == Duplicate {
+	e.settleOne(w.sub, w.at, r)
+	for _, t := range w.twins {
+		r.Status = t.status
+		e.settleOne(t.sub, t.at, r)
+	}
+}
+
+func (e *Events) settleOne(s *submission, at int, r Result) {
+	e.marks.done(s.messages[at].Source, s.messages[at].Seq)
+	s.results[at] = r
+	s.left--
+	if r.Status == Duplicate || r.Status == Repeat {
 		e.repeats++
 	}
 }

@@ -2,6 +2,7 @@ package log
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,6 +32,41 @@ func newMarks() *marks {
 	return &marks{next: make(map[Source]uint64), above: make(map[Source]map[uint64]bool)}
 }
 
+// restoreMarks returns the marks that hold after the newest commit, without those of epochs whose last message was
+// committed before the given time (ms): their collectors are gone, and every commit would carry them for good.
+func (c chain) restoreMarks(ctx context.Context, head *ledger.Header, before int64) (*marks, error) {
+	m := newMarks()
+	for _, mark := range head.Collectors {
+		m.next[Source{mark.ID, mark.Epoch}] = mark.Next
+	}
+	// An epoch has ended if its mark stood then where it stands now. Times never fall along the chain.
+	low, high := uint64(0), head.Seq
+	for low < high {
+		middle := low + (high-low+1)/2
+		header, _, err := c.header(ctx, middle)
+		if err != nil {
+			return nil, err
+		}
+		if header.Time < before {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	old, _, err := c.header(ctx, low)
+	if err != nil {
+		return nil, err
+	}
+	if old.Time < before {
+		for _, mark := range old.Collectors {
+			if s := (Source{mark.ID, mark.Epoch}); m.next[s] == mark.Next {
+				delete(m.next, s)
+			}
+		}
+	}
+	return m, nil
+}
+
 // handled reports whether a number was dealt with before: the message is a repeat of the stream.
 func (m *marks) handled(s Source, seq uint64) bool {
 	return seq < m.next[s] || m.above[s][seq]
@@ -38,7 +74,10 @@ func (m *marks) handled(s Source, seq uint64) bool {
 
 // done notes that a message is dealt with, and moves the mark over everything that is.
 func (m *marks) done(s Source, seq uint64) {
-	if seq != m.next[s] {
+	if seq < m.next[s] {
+		return
+	}
+	if seq > m.next[s] {
 		if m.above[s] == nil {
 			m.above[s] = make(map[uint64]bool)
 		}

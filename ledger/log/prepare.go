@@ -38,13 +38,15 @@ type prepared struct {
 
 	index    uint64 // once it has one
 	conflict bool   // another event has its uid: this one was renamed
-	twins    []twin // later messages of the same commit with the same event
+	twins    []twin // other messages that are answered with this one
 }
 
-// twin is where the answer to a message goes whose event another message of its commit brings.
+// twin is where the answer to a message goes that brings an event which another one of its commit brings (Duplicate), or
+// is a copy of a message that was not settled when it came (Repeat).
 type twin struct {
-	sub *submission
-	at  int
+	sub    *submission
+	at     int
+	status Status
 }
 
 // lineLen is the length of the record line.
@@ -61,7 +63,7 @@ type preparer struct {
 }
 
 // draw gives messages that come new their salts.
-func draw(list []waiting, random io.Reader) error {
+func draw(list []*waiting, random io.Reader) error {
 	salts := make([]byte, 32*len(list))
 	if _, err := io.ReadFull(random, salts); err != nil {
 		return fmt.Errorf("drawing salts: %w", err)
@@ -74,7 +76,7 @@ func draw(list []waiting, random io.Reader) error {
 
 // prepare makes everything of the messages that needs no order, on all processors, beside what the caller does. The
 // messages are the workers' until wait returns.
-func prepare(list []waiting) (wait func()) {
+func prepare(list []*waiting) (wait func()) {
 	// Small parts, so that no worker waits for one whose processor has other things to do.
 	const part = 128
 	parts := (len(list) + part - 1) / part
@@ -85,8 +87,10 @@ func prepare(list []waiting) (wait func()) {
 			var p preparer
 			for n := int(next.Add(1)) - 1; n < parts; n = int(next.Add(1)) - 1 {
 				for i := n * part; i < min((n+1)*part, len(list)); i++ {
-					if w := &list[i]; !w.made {
+					if w := list[i]; !w.made {
+						twins := w.twins
 						w.prepared = p.one(w.Message, &w.salt)
+						w.twins = twins
 					}
 				}
 			}
