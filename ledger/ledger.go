@@ -49,7 +49,8 @@ var (
 // ParseHash reads a hash in standard base64, as leaves, commits and checkpoints hold it.
 func ParseHash(s string) (h Hash, err error) {
 	b, err := hashEncoding.DecodeString(s)
-	if err != nil || len(b) != len(h) {
+	// encoding/base64 passes over line breaks; the length leaves no room for them.
+	if err != nil || len(b) != len(h) || len(s) != hashEncoding.EncodedLen(len(h)) {
 		return h, fmt.Errorf("%q is not a SHA-256 hash in base64", clip(s))
 	}
 	return Hash(b), nil

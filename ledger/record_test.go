@@ -170,6 +170,8 @@ func TestParseViewRefuses(t *testing.T) {
 		"padded salt":               `["/a","AAAAAAAAAAAAAAAAAAAAAA==","1"]`,
 		"second spelling of a salt": `["/a","AAAAAAAAAAAAAAAAAAAAAB","1"]`,
 		"short hash":                `["/a","AAAA"]`,
+		"line break in a hash":      `["/a","47DEQpj8HBSa+/TImW+5JCeuQeRkm5NM\npJWZG3hSuFU="]`,
+		"line break in a salt":      `["/a","AAAAAAAAAAA\nAAAAAAAAAAA","1"]`,
 		"number":                    `["/a",1]`,
 		"four parts":                `["/a",` + salt + `,"1","2"]`,
 		"lone surrogate":            `["/a",` + salt + `,"\"\ud800\""]`,

@@ -146,7 +146,7 @@ func parseViewField(src []byte) (f ViewField, err error) {
 		return f, err
 	}
 	f.Disclosed, f.Value = true, parts[2]
-	if salt, err := saltEncoding.DecodeString(string(parts[1])); err != nil || len(salt) != len(f.Salt) {
+	if salt, err := saltEncoding.DecodeString(string(parts[1])); err != nil || len(salt) != len(f.Salt) || len(parts[1]) != saltEncoding.EncodedLen(len(f.Salt)) {
 		return f, fmt.Errorf("%s: salt is not 16 bytes in base64url", f.Pointer)
 	} else {
 		f.Salt = [16]byte(salt)

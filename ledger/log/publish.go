@@ -28,8 +28,9 @@ type publisher struct {
 
 	// Of the one publication that runs at a time.
 	running sync.Mutex
-	done    published // what the checkpoint in the open store says
-	version string    // of the checkpoint object, for its replacement
+	done    published  // what the checkpoint in the open store says
+	begun   *published // a state whose partial tiles may be there without its archived checkpoint
+	version string     // of the checkpoint object, for its replacement
 	last    time.Time
 }
 
@@ -131,14 +132,30 @@ func (p *publisher) publish(ctx context.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
+	// A size whose publication was interrupted is published first: its partial tiles are there, and a verifier would
+	// take a missing checkpoint for a removed one.
+	if p.begun != nil {
+		if err := p.publishState(ctx, *p.begun); err != nil {
+			return err
+		}
+	}
 	p.mu.Lock()
-	target, objects := p.target, p.waiting
-	p.waiting = nil
+	target := p.target
 	p.mu.Unlock()
 	if target.size == p.done.size && p.done.note != nil {
 		p.done.seq, p.done.hash = target.seq, target.hash // a commit without leaves changes nothing here
 		return nil
 	}
+	return p.publishState(ctx, target)
+}
+
+// publishState publishes one state, with all full tiles that wait: they are committed, whichever state they belong to.
+func (p *publisher) publishState(ctx context.Context, target published) error {
+	p.mu.Lock()
+	objects := p.waiting
+	p.waiting = nil
+	p.mu.Unlock()
+	p.begun = &target
 	if err := p.write(ctx, target, objects); err != nil {
 		p.mu.Lock()
 		p.waiting = append(objects, p.waiting...)
@@ -148,6 +165,7 @@ func (p *publisher) publish(ctx context.Context) error {
 		}
 		return fmt.Errorf("publishing %s at %d: %w", p.origin, target.size, err)
 	}
+	p.begun = nil
 	p.last = time.Now()
 	return nil
 }
@@ -159,11 +177,8 @@ func (p *publisher) write(ctx context.Context, target published, finished []tile
 	}
 	crash.Point("publish/after-tiles")
 	// Tiles are durable: only now may a checkpoint promise them.
-	signed, err := ledger.SignCheckpoint(ledger.Checkpoint{Origin: p.origin, Size: target.size, Root: target.root}, p.Signer)
-	if err != nil {
-		return err
-	}
-	if target.note, err = p.archive(ctx, target, signed); err != nil {
+	var err error
+	if target.note, err = p.archive(ctx, target); err != nil {
 		return err
 	}
 	crash.Point("publish/after-archive")
@@ -191,11 +206,15 @@ func (p *publisher) writeTiles(ctx context.Context, objects []tile.Object) error
 	return err
 }
 
-// archive stores the signed note of a size in the locked store, once. One that is there (of a publication that was
+// archive signs the checkpoint of a size and stores it in the locked store, once. One that is there (of a publication that was
 // interrupted, perhaps with cosignatures) is taken, if it says the same.
-func (p *publisher) archive(ctx context.Context, target published, signed []byte) ([]byte, error) {
+func (p *publisher) archive(ctx context.Context, target published) ([]byte, error) {
+	signed, err := ledger.SignCheckpoint(ledger.Checkpoint{Origin: p.origin, Size: target.size, Root: target.root}, p.Signer)
+	if err != nil {
+		return nil, err
+	}
 	key := p.key(ledger.ArchiveKey(target.size))
-	err := retry(ctx, func() error { return p.locked.Create(ctx, store.Object{Key: key, Data: signed}) })
+	err = retry(ctx, func() error { return p.locked.Create(ctx, store.Object{Key: key, Data: signed}) })
 	if !errors.Is(err, store.ErrExists) {
 		return signed, err
 	}
@@ -255,6 +274,39 @@ func (p *publisher) replace(ctx context.Context, target published) (string, erro
 		known = info.Version
 	}
 	return "", fmt.Errorf("%s keeps changing", key)
+}
+
+// completeAt gives a size that recovery passes what publishing it had given: partial tiles and an archived checkpoint,
+// if either is there already. They are lost if the open store was, or were never written if a publication was
+// interrupted between them. finished are full tiles that must stand before.
+func (p *publisher) completeAt(ctx context.Context, edge *tile.Edge, before uint64, finished []tile.Object) (bool, error) {
+	size := edge.Size()
+	begun, err := exists(ctx, p.locked, p.key(ledger.ArchiveKey(size)))
+	if err != nil {
+		return false, err
+	}
+	if !begun && size%tile.Width != 0 {
+		partial := tile.Tile{Level: tile.Entries, Index: size / tile.Width, Width: int(size % tile.Width)}
+		if begun, err = exists(ctx, p.Config.Open, p.key(partial.Path())); err != nil {
+			return false, err
+		}
+	}
+	if !begun {
+		return false, nil
+	}
+	if err := p.writeTiles(ctx, append(finished, edge.Partials(before)...)); err != nil {
+		return false, err
+	}
+	_, err = p.archive(ctx, published{size: size, root: edge.Root()})
+	return true, err
+}
+
+func exists(ctx context.Context, s store.Store, key string) (bool, error) {
+	_, err := s.Head(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // agrees makes sure that a checkpoint found in a store says what the commits up to seq say of its size.

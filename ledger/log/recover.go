@@ -169,6 +169,7 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 		prev = done.hash
 	}
 	var finished []tile.Object
+	complete := w.pub.done.size // the last size on the way whose partial tiles are known to be there
 	for seq := next; seq <= w.head.Seq; seq++ {
 		commit, err := w.read(ctx, seq)
 		if err != nil {
@@ -196,6 +197,15 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 				return err
 			}
 			finished = nil
+		}
+		if size := w.edge.Size(); size > complete && size < w.head.Size {
+			did, err := w.pub.completeAt(ctx, &w.edge, complete, finished)
+			if err != nil {
+				return fmt.Errorf("log %s: publication of %d leaves: %w", w.origin, size, err)
+			}
+			if did {
+				complete, finished = size, nil
+			}
 		}
 	}
 	if prev != w.headHash {
