@@ -14,6 +14,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Hash is a SHA-256 value. Objects show it in hex, trees in standard base64.
@@ -81,6 +83,16 @@ func ParseBundle(bundle []byte) (leaves [][]byte, err error) {
 		pos += n
 	}
 	return leaves, nil
+}
+
+// Printable keeps a string from outside from steering a terminal: what is no printable character becomes a dot.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '\u00b7'
+		}
+		return r
+	}, s)
 }
 
 // clip shortens a string from outside for an error message.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 
 	"domicile.dev/domicile/ledger"
 )
@@ -93,7 +92,7 @@ var statusWords = map[ledger.Status]string{
 // printVerdict prints a verdict for a reader who is no cryptographer.
 func printVerdict(w io.Writer, name string, v *ledger.Verdict) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n\n", printable(name), resultWords[v.Result])
+	fmt.Fprintf(&b, "%s: %s\n\n", ledger.Printable(name), resultWords[v.Result])
 	if f := v.Facts; f != nil {
 		heading := "What the bundle says"
 		if v.Result != ledger.ResultVerified {
@@ -102,16 +101,16 @@ func printVerdict(w io.Writer, name string, v *ledger.Verdict) error {
 		fmt.Fprintf(&b, "%s\n", heading)
 		for _, row := range factRows(f) {
 			if row[1] != "" {
-				fmt.Fprintf(&b, "  %-10s %s\n", row[0], printable(row[1]))
+				fmt.Fprintf(&b, "  %-10s %s\n", row[0], ledger.Printable(row[1]))
 			}
 		}
 		fmt.Fprintln(&b)
 	}
 	fmt.Fprintln(&b, "What was checked")
 	for _, c := range v.Checks {
-		fmt.Fprintf(&b, "  %-12s %s\n", statusWords[c.Status], printable(c.Claim))
+		fmt.Fprintf(&b, "  %-12s %s\n", statusWords[c.Status], ledger.Printable(c.Claim))
 		if c.Detail != "" {
-			fmt.Fprintf(&b, "  %-12s   %s\n", "", printable(c.Detail))
+			fmt.Fprintf(&b, "  %-12s   %s\n", "", ledger.Printable(c.Detail))
 		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", meaning(v))
@@ -168,15 +167,5 @@ func meaning(v *ledger.Verdict) string {
 		return "Do not rely on this bundle: it was changed or put together wrongly, or it belongs to other keys than the policy's.\n" +
 			"Ask for a new one; if that fails too, the log and its copies should be compared (domicile-verify log)."
 	}
-	return printable(v.Hint)
-}
-
-// printable keeps what comes from a bundle from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return '\u00b7'
-		}
-		return r
-	}, s)
+	return ledger.Printable(v.Hint)
 }

@@ -148,63 +148,9 @@ func (c *logCmd) print(std streams, where string, report *audit.Report, err erro
 			*audit.Report
 		}{where, report})
 	} else {
-		err = printReport(std.out, where, report, c.All)
+		err = report.Print(std.out, where, c.All)
 	}
 	return exitCode(report.Result), err
-}
-
-var findingWords = map[audit.Kind]string{
-	audit.Failure:    "FAILED",
-	audit.Unverified: "not checked",
-	audit.Note:       "note",
-}
-
-func printReport(w io.Writer, where string, r *audit.Report, all bool) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", printable(where), resultWords[r.Result])
-	for _, l := range r.Logs {
-		fmt.Fprintf(&b, "\n%s\n", printable(l.Origin))
-		row := func(name, format string, args ...any) {
-			fmt.Fprintf(&b, "  %-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
-		}
-		row("Leaves", "%d in %d commits, root %s", l.Leaves, l.Commits, l.Root)
-		row("Published", "%d leaves; %d archived checkpoints, %d tiles and bundles hold against the commits", l.Published, l.Checkpoints, l.Tiles)
-		if len(l.Witnesses) > 0 {
-			row("Witnesses", "%s", strings.Join(l.Witnesses, ", "))
-		}
-		switch {
-		case l.Records > 0:
-			row("Payloads", "%d, all %d records opened and held against their leaves", l.Payloads, l.Records)
-		case l.Payloads > 0:
-			row("Payloads", "%d, by their hashes (--keys checks their records)", l.Payloads)
-		}
-		if l.Batches > 0 {
-			row("Bound", "%d leaves, by %d batch entries of the control log", l.Bound, l.Batches)
-		}
-		if l.Attachments > 0 {
-			row("Attachments", "%d", l.Attachments)
-		}
-	}
-	if len(r.Findings) > 0 {
-		fmt.Fprintln(&b)
-	}
-	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "  %-12s %s\n  %-12s   %s\n", findingWords[f.Kind], printable(f.Object), "", printable(f.Detail))
-	}
-	fmt.Fprintln(&b)
-	switch r.Result {
-	case ledger.ResultVerified:
-		fmt.Fprintln(&b, "Every object of these logs is what the commits and the trusted signatures say, and none is missing or surplus.")
-	case ledger.ResultInconclusive:
-		fmt.Fprintln(&b, "Nothing failed, but not everything could be checked: see above for what is needed.")
-	default:
-		fmt.Fprint(&b, "At least one object is not what it was when it was committed. Keep a copy as evidence before anything is repaired.\n")
-		if !all {
-			fmt.Fprintln(&b, "The audit ended at the first one; --all lists every one.")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // progress shows how far an audit is, on a terminal only.
@@ -228,7 +174,7 @@ func (p *progress) show(now audit.Progress) {
 		return
 	}
 	p.shown = time.Now()
-	line := fmt.Sprintf("%s: %d of %d leaves", printable(now.Origin), now.Leaves, now.Total)
+	line := fmt.Sprintf("%s: %d of %d leaves", ledger.Printable(now.Origin), now.Leaves, now.Total)
 	fmt.Fprintf(p.w, "\r%-*s", p.wide, line)
 	p.wide = max(p.wide, len(line))
 }

@@ -71,7 +71,7 @@ func TestCrashPoints(t *testing.T) {
 		table = append(table, learn.points(step))
 	}
 	want := learn.uids(moved)
-	if len(want) < 200 {
+	if len(want) < 150 {
 		t.Fatalf("the feed has only %d events", len(want))
 	}
 	for step, points := range table {
