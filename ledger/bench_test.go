@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// benchEvent is an event of an API call with 21 fields, whose record line has exactly 1,024 bytes.
+// benchEvent is an event of an API call with 22 fields, whose record line has exactly 1,024 bytes.
 func benchEvent() []byte {
 	head := `{"activity_id":2,"actor":{"session":{"issuer":"arn:aws:iam::111122223333:role/ops"},"user":{"name":"alice","type":"IAMUser","uid":"AIDAEXAMPLE000001"}},` +
 		`"api":{"operation":"GetObject","request":{"uid":"REQ000000000001"},"service":{"name":"s3.amazonaws.com"}},"category_uid":6,"class_uid":6003,` +
