@@ -3,10 +3,7 @@ package interop
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"runtime"
-	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +18,6 @@ import (
 const (
 	batch  = 10_000 // records that are given to a log at once
 	rounds = 15     // measured turns of each side
-	warmUp = 2      // turns before that
 
 	pollEvery = time.Millisecond // how often each side looks at its checkpoint, once all records are committed
 )
@@ -42,72 +38,11 @@ func BenchmarkAppend(b *testing.B) {
 			// A run of the benchmark is as long as it is: b.N is 1.
 			records := depth.batches * batch
 			ours, theirs := newOurs(b), newTheirs(b)
-			var oursTook, theirsTook []turn
-			for i := range warmUp + rounds {
-				us, them := ours(records), theirs(records)
-				if i >= warmUp {
-					oursTook, theirsTook = append(oursTook, us), append(theirsTook, them)
-				}
-			}
-			reportPair(b, "records", records, "tessera", oursTook, theirsTook)
+			alternate(b, rounds, records, "records",
+				side{"domicile", func() turn { return ours(records) }},
+				side{"tessera", func() turn { return theirs(records) }})
 		})
 	}
-}
-
-// A turn is what one side needed once.
-type turn struct {
-	wall time.Duration
-	cpu  time.Duration // user and system, of the whole process; nothing else runs in it
-}
-
-// measure takes the time of f.
-func measure(f func()) turn {
-	begin, before := time.Now(), processorTime()
-	f()
-	return turn{time.Since(begin), processorTime() - before}
-}
-
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return 0
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-// reportPair reports the medians of two series of turns, n things each, and how much faster ours are.
-func reportPair(b *testing.B, things string, n int, peer string, ours, theirs []turn) {
-	b.Helper()
-	rate := func(turns []turn) float64 { return float64(n) / median(turns, wall).Seconds() }
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(rate(ours), "domicile-"+things+"/s")
-	b.ReportMetric(rate(theirs), peer+"-"+things+"/s")
-	b.ReportMetric(rate(ours)/rate(theirs), "ratio")
-	b.Logf("domicile %s", spread(ours))
-	b.Logf("%s %s", peer, spread(theirs))
-}
-
-func wall(t turn) time.Duration { return t.wall }
-func cpu(t turn) time.Duration  { return t.cpu }
-
-func median(turns []turn, of func(turn) time.Duration) time.Duration {
-	values := sorted(turns, of)
-	return values[len(values)/2]
-}
-
-func sorted(turns []turn, of func(turn) time.Duration) []time.Duration {
-	values := make([]time.Duration, len(turns))
-	for i, t := range turns {
-		values[i] = of(t)
-	}
-	slices.Sort(values)
-	return values
-}
-
-func spread(turns []turn) string {
-	values := sorted(turns, wall)
-	return fmt.Sprintf("%v (%v to %v), processor %v", median(turns, wall).Round(time.Millisecond),
-		values[0].Round(time.Millisecond), values[len(values)-1].Round(time.Millisecond), median(turns, cpu).Round(time.Millisecond))
 }
 
 // newOurs returns what appends so many records to a cell and returns how long it took until they were committed and the
@@ -120,6 +55,14 @@ func newOurs(b *testing.B) func(records int) turn {
 		c.must(err)
 		return cp.Size
 	}
+	b.Cleanup(func() {
+		var stored int64
+		for info, err := range c.stores.Locked.List(context.Background(), eventsOrigin+"/"+ledger.PayloadPrefix, "") {
+			c.must(err)
+			stored += info.Size
+		}
+		b.Logf("domicile: %d bytes of payload for a record, compressed and encrypted", stored/int64(c.next))
+	})
 	return func(records int) turn {
 		messages := make([]log.Message, records)
 		at := time.Now()

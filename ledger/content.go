@@ -9,18 +9,20 @@ import (
 // UIDHash is what duplicate windows and partitions know a uid by.
 func UIDHash(uid string) Hash { return sha256.Sum256([]byte(uid)) }
 
-// notContent are the fields that two deliveries of one event may differ in: the provider's bytes (member order and
+// notContent says of a field that two deliveries of one event may differ in it: the provider's bytes (member order and
 // white space do not count), the identity that was derived, when and by whom it was processed, and what was concluded.
-var notContent = map[string]bool{
-	"/raw_data": true, "/raw_data_size": true,
-	"/metadata/uid":               true,
-	"/metadata/processed_time":    true,
-	"/metadata/processed_time_dt": true,
-	"/metadata/logged_time":       true,
-	"/metadata/logged_time_dt":    true,
-	"/metadata/loggers":           true,
-	"/enrichments":                true,
-	"/observables":                true,
+func notContent(pointer string) bool {
+	switch pointer {
+	case "/raw_data", "/raw_data_size",
+		"/metadata/uid",
+		"/metadata/processed_time", "/metadata/processed_time_dt",
+		"/metadata/logged_time", "/metadata/logged_time_dt",
+		"/metadata/loggers",
+		"/enrichments",
+		"/observables":
+		return true
+	}
+	return strings.HasPrefix(pointer, "/raw_data_hash")
 }
 
 // ContentHash is the hash of what makes an event the event it is (docs/formats.md, Duplicates): two deliveries of one
@@ -31,7 +33,7 @@ func ContentHash(fields []Field) Hash {
 	buf := make([]byte, 0, 2048)
 	buf = append(buf, domainContent)
 	for _, f := range fields {
-		if notContent[f.Pointer] || strings.HasPrefix(f.Pointer, "/raw_data_hash") {
+		if notContent(f.Pointer) {
 			continue
 		}
 		buf = binary.BigEndian.AppendUint16(buf, uint16(len(f.Pointer)))

@@ -124,7 +124,10 @@ func checkString(get func(string) ([]byte, bool, bool), pointer string, ok func(
 	if len(value) < 2 || value[0] != '"' {
 		return fmt.Errorf("%s is not a string", pointer)
 	}
-	s, _ := rawjson.AppendUnescaped(nil, value[1:len(value)-1])
+	s := value[1 : len(value)-1]
+	if bytes.IndexByte(s, '\\') >= 0 {
+		s, _ = rawjson.AppendUnescaped(nil, s)
+	}
 	if !ok(string(s)) {
 		return fmt.Errorf("%s is %q", pointer, clip(string(s)))
 	}

@@ -143,7 +143,7 @@ func (c *Cutter) object(src []byte, dst []Field, before, names int) (_ []Field, 
 		previous = name
 		parent := len(c.path)
 		c.path = append(append(c.path, '/'), name...)
-		if o.Opens('{') && names < maxNames && !wholeMembers[string(name)] && !o.Opens('{', '}') {
+		if names < maxNames && o.Opens('{') && !o.Opens('{', '}') && !wholeMembers[string(name)] {
 			var n int
 			if dst, n, err = c.object(o.Rest(), dst, before, names+1); err != nil {
 				return dst, 0, err
@@ -156,7 +156,7 @@ func (c *Cutter) object(src []byte, dst []Field, before, names int) (_ []Field, 
 			if len(dst)-before == MaxFields {
 				return dst, 0, fmt.Errorf("record: more than %d fields", MaxFields)
 			}
-			dst = append(dst, Field{Pointer: c.pointer(), Value: o.Value})
+			dst = append(dst, Field{Pointer: c.pointer(dst), Value: o.Value})
 		}
 		c.path = c.path[:parent]
 	}
@@ -166,7 +166,15 @@ func (c *Cutter) object(src []byte, dst []Field, before, names int) (_ []Field, 
 	return dst, o.End(), nil
 }
 
-func (c *Cutter) pointer() string {
+// pointer is the path as a string, for the field that comes after dst.
+func (c *Cutter) pointer(dst []Field) string {
+	// Where the caller gives the same memory for one event after the other, the field that stood here before is most
+	// likely the same one: events of a kind have the same fields.
+	if n := len(dst); n < cap(dst) {
+		if before := dst[:n+1][n].Pointer; before == string(c.path) {
+			return before
+		}
+	}
 	if p, ok := c.pointers[string(c.path)]; ok {
 		return p
 	}

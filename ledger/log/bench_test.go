@@ -25,8 +25,7 @@ func benchMessage(n int, at time.Time) Message {
 
 const benchBatch = 10_000
 
-// BenchmarkAppend is events of 1 KiB in batches of 10,000, each until it is committed, published and bound into the
-// control log.
+// BenchmarkAppend is events of 1 KiB in batches of 10,000, each until it is committed and published.
 func BenchmarkAppend(b *testing.B) {
 	c := newCell(b)
 	c.change = func(cfg *EventsConfig) { cfg.MaxRecords, cfg.BatchEvery = benchBatch, time.Hour }
