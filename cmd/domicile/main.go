@@ -35,6 +35,7 @@ type cli struct {
 	Proof      proofCmd      `cmd:"" help:"Write the proof bundle of one event."`
 	Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
 	Log        logCmd        `cmd:"" help:"Look after the logs of the cells."`
+	Bench      benchCmd      `cmd:"" help:"Measure this machine: files to provable, audits, recovery."`
 
 	Completion kongplete.InstallCompletions `cmd:"" help:"Print what makes your shell complete domicile's commands."`
 
