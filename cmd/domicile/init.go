@@ -328,7 +328,7 @@ func (cmd *initCmd) report(g *global, list []made) error {
 	if cmd.JSON {
 		return json.NewEncoder(g.out).Encode(list)
 	}
-	fmt.Fprintf(g.out, "Data directory %s\n", cmd.Data)
+	fmt.Fprintf(g.out, "Data directory %s\n", relative(cmd.Data))
 	for _, m := range list {
 		fmt.Fprintf(g.out, "  %-28s policy for verifiers: %s\n", m.Origin, relative(m.Policy))
 	}
