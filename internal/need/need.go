@@ -24,7 +24,8 @@ func Program(t testing.TB, names ...string) {
 	}
 }
 
-// Samples returns the folder of sample events and tables: DOMICILE_SAMPLES, or shared/data beside the repository.
+// Samples returns the folder of sample events and tables: DOMICILE_SAMPLES, or shared/data beside the repository. They
+// are not part of the repository, so a test that wants them is skipped without them everywhere.
 func Samples(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("DOMICILE_SAMPLES")
@@ -32,7 +33,7 @@ func Samples(t testing.TB) string {
 		dir = filepath.Join(filepath.Dir(Root(t)), "shared", "data")
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		missing(t, "needs the sample events in %s: set DOMICILE_SAMPLES to where they are", dir)
+		t.Skipf("needs the sample events in %s: set DOMICILE_SAMPLES to where they are", dir)
 	}
 	return dir
 }
