@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -24,8 +25,12 @@ type cell struct {
 	stores       *store.Cell
 	control      *log.Control
 
-	shards     []*log.Events // by shard; nil while closed
+	shards []*log.Events // by shard; nil while closed
+
+	mu         sync.Mutex // of the components: ingest and the writers start them too
 	components map[string]*log.Component
+	beats      sync.WaitGroup
+	stopBeats  []context.CancelFunc
 }
 
 // component is one that the policy of a cell declares.
@@ -111,8 +116,10 @@ func (c *cell) logConfig(ctx context.Context, origin string) (log.Config, error)
 // logKeyName is the name of a log's signing key among the secrets of the key store.
 func logKeyName(origin string) string { return "log/" + origin }
 
-// component starts a component of this process, once.
+// component starts a component of this process, once. It lives, and says so, until the cell is closed.
 func (c *cell) component(ctx context.Context, of component) (*log.Component, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if m, ok := c.components[of.id]; ok {
 		return m, nil
 	}
@@ -121,6 +128,9 @@ func (c *cell) component(ctx context.Context, of component) (*log.Component, err
 		return nil, err
 	}
 	c.components[of.id] = m
+	live, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stopBeats = append(c.stopBeats, stop)
+	c.beats.Go(func() { c.beat(live, m) })
 	return m, nil
 }
 
@@ -178,6 +188,10 @@ func (c *cell) close(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	for _, stop := range c.stopBeats {
+		stop()
+	}
+	c.beats.Wait()
 	for _, m := range c.components {
 		if err := m.Stop(ctx); err != nil {
 			errs = append(errs, err)
