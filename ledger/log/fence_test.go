@@ -389,3 +389,96 @@ func TestRacingWriters(t *testing.T) {
 		})
 	}
 }
+
+// Another writer commits while this one looks for the newest commit. Nothing is missing.
+func TestOpensWhileAnotherWriterCommits(t *testing.T) {
+	for name, origin := range contested {
+		t.Run(name, func(t *testing.T) {
+			c := newContested(t)
+			a, b := c.competitor(origin, 1), c.competitor(origin, 2)
+			c.must(a.start())
+			var once sync.Once
+			locked := storetest.NewFaulty(b.locked)
+			locked.SetHook(func(op storetest.Op, key string) storetest.Outcome {
+				if op == storetest.OpList && key == origin+"/commit/" {
+					once.Do(func() { c.must(a.add()) })
+				}
+				return storetest.Pass
+			})
+			b.locked = locked
+			c.must(b.start())
+			c.must(b.add())
+			c.must(b.flush())
+			c.must(b.close())
+			a.mustBeFenced()
+			c.uncontested(true)
+		})
+	}
+}
+
+// A writer that fell asleep before it wrote tiles wakes up, writes those of a size that the new writer has passed, and
+// dies before it archives their checkpoint.
+func TestLateTilesWithoutACheckpoint(t *testing.T) {
+	for name, origin := range contested {
+		t.Run(name, func(t *testing.T) {
+			c := newContested(t)
+			a, b := c.competitor(origin, 1), c.competitor(origin, 2)
+			gate := newGate(storetest.OpCreate, "open/"+origin+"/tile/")
+			gate.stands(a)
+			archiving := place{storetest.OpCreate, "locked/" + origin + "/checkpoints/"}
+			locked := storetest.NewFaulty(a.locked)
+			locked.SetHook(func(op storetest.Op, key string) storetest.Outcome {
+				if archiving.match("locked/", op, key) {
+					return storetest.FailBefore
+				}
+				return storetest.Pass
+			})
+			a.locked = locked
+			c.must(a.start())
+			c.must(a.add())
+			<-gate.arrived
+			c.must(a.add())
+			c.must(b.start())
+			c.must(b.flush())
+			c.must(b.close())
+			close(gate.pass)
+			if err := a.flush(); !errors.Is(err, storetest.ErrFault) {
+				t.Fatalf("flush: %v", err)
+			}
+			a.close()
+			c.uncontested(true)
+		})
+	}
+}
+
+// Closing right after an answer is no error, even if a batch entry is on its way into the control log.
+func TestClosingWhileABatchEntryIsWritten(t *testing.T) {
+	c := newMemoryCell(t)
+	control, events := c.openLogs()
+	c.flushLogs(control, events)
+	c.closeLogs(control, events)
+	plain := c.locked
+	g := newGate(storetest.OpCreate, "locked/"+testControl+"/commit/")
+	var armed atomic.Bool
+	locked := storetest.NewFaulty(plain)
+	locked.SetHook(func(op storetest.Op, key string) storetest.Outcome {
+		if armed.Load() {
+			return g.of("locked/")(op, key)
+		}
+		return storetest.Pass
+	})
+	c.locked = locked
+	control, events = c.openLogs()
+	armed.Store(true)
+	c.append(events, numbered(sourceA, 0, message(0, day)))
+	<-g.arrived // the batch entry
+	c.must(events.Close())
+	control.cancel() // what Close begins with
+	close(g.pass)
+	c.must(control.Close())
+	c.locked = plain
+	control, events = c.openLogs()
+	c.flushLogs(control, events)
+	c.closeLogs(control, events)
+	c.settled()
+}

@@ -320,3 +320,14 @@ func (r *ruin) anotherKey() {
 	r.must(err)
 	r.keys[testEvents] = [2]string{skey, vkey}
 }
+
+// Before anything is published only commit 0 says whose log it is.
+func TestRefusesAnotherKeyBeforeTheFirstCheckpoint(t *testing.T) {
+	r := &ruin{cell: newMemoryCell(t)}
+	r.anotherKey()
+	events, err := OpenEvents(t.Context(), EventsConfig{Config: r.config(testEvents), Keys: r.payloadKeys})
+	if err == nil {
+		events.Close()
+		t.Fatal("it opens, and would publish with a key that commit 0 does not name")
+	}
+}

@@ -124,3 +124,17 @@ func TestWindowAndLookUpDecideRight(t *testing.T) {
 		}
 	})
 }
+
+// The answer that an event was there is an answer too: the sender goes on with the next number, also to the next writer.
+func TestNumbersOfDuplicatesOutliveTheWriter(t *testing.T) {
+	c := newMemoryCell(t)
+	control, events := c.openLogs()
+	c.append(events, numbered(sourceA, 0, message(0, day)))
+	c.want(c.append(events, numbered(sourceB, 0, message(0, day))), Duplicate)
+	c.closeLogs(control, events)
+	control, events = c.openLogs()
+	c.want(c.append(events, numbered(sourceB, 1, message(1, day))), Committed)
+	c.flushLogs(control, events)
+	c.closeLogs(control, events)
+	c.settled()
+}
