@@ -54,7 +54,7 @@ func (c *cell) heartbeat(ctx context.Context) (*ledger.HeartbeatEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.Logs = append(e.Logs, ledger.LogHead{Origin: cp.Origin, Size: cp.Size, Root: cp.Root})
+		e.Logs = append(e.Logs, ledger.LogHead(cp))
 	}
 	slices.SortFunc(e.Logs, func(a, b ledger.LogHead) int { return strings.Compare(a.Origin, b.Origin) })
 	return e, nil

@@ -112,7 +112,8 @@ func (b *batches) run(ctx context.Context) error {
 				return nil
 			}
 		}
-		if err := b.write(ctx); err != nil {
+		// An entry whose outcome nobody waits for would leave its component unsure of its own number.
+		if err := b.write(context.WithoutCancel(ctx)); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -65,25 +65,29 @@ func (c chain) head(ctx context.Context) (uint64, error) {
 			high = middle
 		}
 	}
-	return low, c.nothingAfter(ctx, low)
+	return c.settleHead(ctx, low)
 }
 
-func (c chain) nothingAfter(ctx context.Context, seq uint64) error {
+// settleHead makes sure that a commit is the newest, or goes on to the one that is: another writer may commit meanwhile.
+func (c chain) settleHead(ctx context.Context, seq uint64) (uint64, error) {
 	newest := c.key(ledger.CommitKey(seq))
 	info, err := c.locked.Head(ctx, newest)
 	if err != nil {
-		return fmt.Errorf("log %s: newest commit: %w", c.origin, err)
+		return 0, fmt.Errorf("log %s: newest commit: %w", c.origin, err)
 	}
 	if info.Versions > 1 {
-		return fmt.Errorf("log %s: %s has %d versions, something shadows it: refusing to start", c.origin, newest, info.Versions)
+		return 0, fmt.Errorf("log %s: %s has %d versions, something shadows it: refusing to start", c.origin, newest, info.Versions)
 	}
 	for info, err := range c.locked.List(ctx, c.key(ledger.CommitPrefix), newest) {
 		if err != nil {
-			return fmt.Errorf("log %s: listing what comes after commit %d: %w", c.origin, seq, err)
+			return 0, fmt.Errorf("log %s: listing what comes after commit %d: %w", c.origin, seq, err)
 		}
-		return fmt.Errorf("log %s: commit %d is missing but %s exists: refusing to start, restore the missing commits first", c.origin, seq+1, info.Key)
+		if info.Key == c.key(ledger.CommitKey(seq+1)) {
+			return c.settleHead(ctx, seq+1)
+		}
+		return 0, fmt.Errorf("log %s: commit %d is missing but %s exists: refusing to start, restore the missing commits first", c.origin, seq+1, info.Key)
 	}
-	return nil
+	return seq, nil
 }
 
 // read returns a commit and checks that it is the one that belongs at its key.

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +157,8 @@ func (c *Control) Flush(ctx context.Context) error { return c.pub.publish(ctx) }
 // Close stops the holder and waits for it.
 func (c *Control) Close() error {
 	c.cancel()
-	return c.group.Wait()
+	err := c.group.Wait()
+	return cmp.Or(c.err(), err)
 }
 
 // maxEntriesACommit bounds a commit of the control log.
@@ -180,7 +182,7 @@ func (c *Control) run(ctx context.Context) error {
 				more = false
 			}
 		}
-		c.commitEntries(ctx, batch)
+		c.commitEntries(context.WithoutCancel(ctx), batch) // what has begun is finished, also when the log is being closed
 		if err := c.err(); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,7 +221,8 @@ func (e *Events) Flush(ctx context.Context) error {
 // Close stops the writer and waits for it. What is committed and not published is published by the next one.
 func (e *Events) Close() error {
 	e.cancel()
-	return e.group.Wait()
+	err := e.group.Wait()
+	return cmp.Or(e.err(), err)
 }
 
 // positionsEvery bounds how often a commit is made only because numbers moved on or repeats were dropped.
@@ -247,14 +249,23 @@ func (e *Events) run(ctx context.Context) error {
 			batch = e.collect(ctx, s)
 		case <-retry:
 		case <-ctx.Done():
-			return nil
+			return e.last(context.WithoutCancel(ctx))
 		}
-		err := e.commitBatch(ctx, batch, &moved)
+		err := e.commitBatch(context.WithoutCancel(ctx), batch, &moved) // what has begun is finished
 		e.answer(batch, err)
 		if stopped := e.err(); stopped != nil {
 			return stopped
 		}
 	}
+}
+
+// last commits what only moved the marks, when the log is being closed: senders that were answered go on with their next
+// number, whoever the writer is.
+func (e *Events) last(ctx context.Context) error {
+	if e.repeats == 0 || e.err() != nil {
+		return nil
+	}
+	return e.commitNew(ctx, nil)
 }
 
 // room waits while too much is committed that could not be published.
@@ -344,7 +355,7 @@ func eventBytes(messages []Message) (n int) {
 func (e *Events) commitBatch(ctx context.Context, batch []*submission, moved *time.Time) error {
 	if e.window == nil {
 		if err := e.loadWindow(ctx); err != nil {
-			return err
+			return cmp.Or(e.err(), err)
 		}
 	}
 	todo, err := e.fresh(batch)

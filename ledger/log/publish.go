@@ -93,7 +93,8 @@ func (p *publisher) run(ctx context.Context, after func(context.Context)) error 
 				return nil
 			}
 		}
-		if err := p.publish(ctx); err != nil {
+		// A publication that has begun is finished, also when the log is being closed.
+		if err := p.publish(context.WithoutCancel(ctx)); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -276,28 +277,31 @@ func (p *publisher) replace(ctx context.Context, target published) (string, erro
 	return "", fmt.Errorf("%s keeps changing", key)
 }
 
-// completeAt gives a size that recovery passes what publishing it had given: partial tiles and an archived checkpoint,
-// if either is there already. They are lost if the open store was, or were never written if a publication was
-// interrupted between them. finished are full tiles that must stand before.
-func (p *publisher) completeAt(ctx context.Context, edge *tile.Edge, before uint64, finished []tile.Object) (bool, error) {
+// completeAt gives a size that recovery passes what publishing it gives: partial tiles and an archived checkpoint. Those
+// may be lost with the open store, and a publication that was interrupted may have left one without the other. always
+// says that the size was never published: then a writer that was overtaken may still be about to write its tiles, and
+// may die before its checkpoint. finished are full tiles that must stand before.
+func (p *publisher) completeAt(ctx context.Context, edge *tile.Edge, before uint64, finished []tile.Object, always bool) (bool, error) {
 	size := edge.Size()
-	begun, err := exists(ctx, p.locked, p.key(ledger.ArchiveKey(size)))
-	if err != nil {
-		return false, err
-	}
-	if !begun && size%tile.Width != 0 {
-		partial := tile.Tile{Level: tile.Entries, Index: size / tile.Width, Width: int(size % tile.Width)}
-		if begun, err = exists(ctx, p.Config.Open, p.key(partial.Path())); err != nil {
+	if !always {
+		begun, err := exists(ctx, p.locked, p.key(ledger.ArchiveKey(size)))
+		if err != nil {
 			return false, err
 		}
-	}
-	if !begun {
-		return false, nil
+		if !begun && size%tile.Width != 0 {
+			partial := tile.Tile{Level: tile.Entries, Index: size / tile.Width, Width: int(size % tile.Width)}
+			if begun, err = exists(ctx, p.Config.Open, p.key(partial.Path())); err != nil {
+				return false, err
+			}
+		}
+		if !begun {
+			return false, nil
+		}
 	}
 	if err := p.writeTiles(ctx, append(finished, edge.Partials(before)...)); err != nil {
 		return false, err
 	}
-	_, err = p.archive(ctx, published{size: size, root: edge.Root()})
+	_, err := p.archive(ctx, published{size: size, root: edge.Root()})
 	return true, err
 }
 

@@ -24,12 +24,30 @@ func openWriter(ctx context.Context, cfg Config) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w, w.livesHere(&w.head)
+	if err := w.livesHere(&w.head); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
-// openWriterAnywhere is openWriter without the question whether the log lives in this store.
+// openWriterAnywhere is openWriter without the question whether the log lives in this store. Another writer may commit
+// and publish while this one looks around; what then seems to be ahead of the commits is looked at again.
 func openWriterAnywhere(ctx context.Context, cfg Config) (*writer, error) {
 	cfg.defaults()
+	const tries = 100
+	for try := 1; ; try++ {
+		w, err := lookAround(ctx, cfg)
+		if err == nil || w == nil || try == tries {
+			return w, err
+		}
+		if seq, headErr := w.chain.head(ctx); headErr != nil || seq == w.head.Seq {
+			return nil, err
+		}
+	}
+}
+
+// lookAround makes a writer of what the stores hold now. With an error it returns one only if the head was found.
+func lookAround(ctx context.Context, cfg Config) (*writer, error) {
 	w := &writer{Config: cfg, chain: chain{cfg.Locked, cfg.Origin}}
 	w.pub = newPublisher(w)
 	var err error
@@ -53,13 +71,20 @@ func openWriterAnywhere(ctx context.Context, cfg Config) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.head, w.headHash = *head, hash
-	published, err := w.readCheckpoint(ctx)
+	first, _, err := w.header(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
+	if first.VKey != cfg.VKey {
+		return nil, fmt.Errorf("log %s belongs to the key %s, this is %s: restore its key", w.origin, first.VKey, cfg.VKey)
+	}
+	w.head, w.headHash = *head, hash
+	published, err := w.readCheckpoint(ctx)
+	if err != nil {
+		return w, err
+	}
 	if err := w.nothingSignedAhead(ctx, published.size); err != nil {
-		return nil, err
+		return w, err
 	}
 	return w, w.restoreTree(ctx, published)
 }
@@ -168,6 +193,10 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 	if next > 0 {
 		prev = done.hash
 	}
+	known, err := w.knownSize(ctx, done.size)
+	if err != nil {
+		return err
+	}
 	var finished []tile.Object
 	complete := w.pub.done.size // the last size on the way whose partial tiles are known to be there
 	for seq := next; seq <= w.head.Seq; seq++ {
@@ -199,7 +228,7 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 			finished = nil
 		}
 		if size := w.edge.Size(); size > complete && size < w.head.Size {
-			did, err := w.pub.completeAt(ctx, &w.edge, complete, finished)
+			did, err := w.pub.completeAt(ctx, &w.edge, complete, finished, size > known)
 			if err != nil {
 				return fmt.Errorf("log %s: publication of %d leaves: %w", w.origin, size, err)
 			}
@@ -213,4 +242,18 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 	}
 	w.pub.offer(finished, &w.edge, w.headHash, &w.head)
 	return nil
+}
+
+// knownSize is the largest size that was published, even if the open store is lost: the archived checkpoints tell.
+func (w *writer) knownSize(ctx context.Context, published uint64) (uint64, error) {
+	for info, err := range w.locked.List(ctx, w.key(ledger.CheckpointPrefix), w.key(ledger.ArchiveKey(published))) {
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", w.key(ledger.CheckpointPrefix), err)
+		}
+		var size uint64
+		if _, err := fmt.Sscanf(info.Key[len(w.key(ledger.CheckpointPrefix)):], "%020d", &size); err == nil {
+			published = max(published, size)
+		}
+	}
+	return published, nil
 }
