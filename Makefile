@@ -15,7 +15,7 @@ export GO
 
 .NOTPARALLEL:
 
-.PHONY: help run test test-long check fmt lint bench fuzz build build-all clean go
+.PHONY: help run test test-long check fmt lint bench bench-large fuzz build build-all clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,11 @@ lint:
 
 bench: build ## figures of docs/performance.md
 	bin/domicile bench
+	"$(GO)" test -run '^$$' -bench . -benchmem ./ledger ./ledger/log ./ledger/tile ./ledger/store ./ledger/audit ./normalize
 	@if [ -f interop/go.mod ]; then cd interop && "$(GO)" test -run '^$$' -bench . -benchmem -timeout 2h ./...; fi
+
+bench-large: build ## recovery of a log of 10 million events; some minutes and 3 GB
+	bin/domicile bench --recovery 10000000
 
 fuzz: go ## every fuzz target for FUZZTIME (10s)
 	@FUZZTIME='$(FUZZTIME)' sh internal/house/fuzz.sh
