@@ -11,5 +11,6 @@ func TestMain(m *testing.M) {
 	for i := range retryAfter {
 		retryAfter[i] = time.Duration(i+1) * time.Millisecond
 	}
+	lookupAgain = time.Millisecond
 	os.Exit(m.Run())
 }
