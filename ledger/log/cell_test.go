@@ -72,11 +72,23 @@ func newMemoryCell(t tb) *cell {
 
 func (c *cell) create() {
 	c.t.Helper()
+	c.makeKeys()
+	c.createLogs()
+}
+
+func (c *cell) makeKeys() {
+	c.t.Helper()
 	c.keys = make(map[string][2]string)
 	for _, origin := range []string{testControl, testEvents} {
 		skey, vkey, err := ledger.GenerateLogKey(rand.Reader, origin)
 		c.must(err)
 		c.keys[origin] = [2]string{skey, vkey}
+	}
+}
+
+func (c *cell) createLogs() {
+	c.t.Helper()
+	for _, origin := range []string{testControl, testEvents} {
 		c.must(Create(context.Background(), c.config(origin), ledger.StreamRef{}))
 	}
 }
