@@ -50,7 +50,7 @@ func (e *Events) commitNew(ctx context.Context, fresh []*waiting) error {
 	if err != nil {
 		return err
 	}
-	e.repeats = 0
+	e.repeats, e.marks.moved = 0, false
 	if e.scan != nil {
 		e.scan.hand(grown.gone, e.window.s0)
 	}
@@ -167,7 +167,7 @@ func (e *Events) finding(ctx context.Context, index uint64) error {
 	if e.cfg.Control == nil {
 		return nil
 	}
-	_, err := e.cfg.Control.Append(ctx, &ledger.FindingEntry{
+	_, err := e.cfg.Control.Append(context.WithoutCancel(ctx), &ledger.FindingEntry{
 		Kind: ledger.FindingUIDConflict, Ref: &ledger.LeafRef{Origin: e.origin, Index: index}, State: ledger.FindingOpen,
 	})
 	if err != nil {

@@ -3,22 +3,30 @@ package log
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"domicile.dev/domicile/internal/crash"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/custody"
 )
 
 // batches binds published ranges of an events log into the control log: at once after a quiet time, every BatchEvery
 // under load, and whenever somebody flushes. A writer that starts reads back what its last batch entry lacks, so a
-// crash between publication and entry leaves no hole.
+// crash between publication and entry leaves no hole; it writes the findings about those commits first, which takes their
+// payloads.
 type batches struct {
 	log  *Events
 	wake chan struct{}
+
+	// Entries are held until findings are written about the commits from first on that were read back.
+	first uint64
+	held  atomic.Bool
 
 	mu      sync.Mutex
 	commits []commitFacts // committed and in no batch entry yet
@@ -51,16 +59,18 @@ func factsOf(h *ledger.Header, hash string, leaves [][]byte) (commitFacts, error
 // loadBatches reads back the commits that no batch entry covers.
 func loadBatches(ctx context.Context, e *Events) (*batches, error) {
 	b := &batches{log: e, wake: make(chan struct{}, 1), next: make(map[Source]uint64)}
-	from := uint64(0)
+	if e.cfg.Control == nil {
+		return b, nil
+	}
 	if last := e.cfg.LastBatch; last != nil {
-		from, b.size = last.CommitSeq+1, last.Size
+		b.first, b.size = last.CommitSeq+1, last.Size
 		header, _, err := e.header(ctx, last.CommitSeq)
 		if err != nil {
 			return nil, err
 		}
 		b.mark(header)
 	}
-	for seq := from; seq <= e.head.Seq; seq++ {
+	for seq := b.first; seq <= e.head.Seq; seq++ {
 		commit, err := e.read(ctx, seq)
 		if err != nil {
 			return nil, err
@@ -71,7 +81,15 @@ func loadBatches(ctx context.Context, e *Events) (*batches, error) {
 		}
 		b.commits = append(b.commits, facts)
 	}
+	b.held.Store(b.size < e.head.Size)
 	return b, nil
+}
+
+// release lets entries be written.
+func (b *batches) release() {
+	if b.held.Swap(false) {
+		b.published()
+	}
 }
 
 func (b *batches) mark(h *ledger.Header) {
@@ -82,13 +100,16 @@ func (b *batches) mark(h *ledger.Header) {
 
 // committed takes note of a commit.
 func (b *batches) committed(facts commitFacts) {
+	if b.log.cfg.Control == nil {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.commits = append(b.commits, facts)
 }
 
 // published is told after each publication.
-func (b *batches) published(context.Context) {
+func (b *batches) published() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -125,7 +146,7 @@ func (b *batches) run(ctx context.Context) error {
 // write binds everything that is published and not bound yet. Repeats that were dropped without a leaf wait for the
 // next leaf: a range is never empty.
 func (b *batches) write(ctx context.Context) error {
-	if b.log.cfg.Control == nil {
+	if b.log.cfg.Control == nil || b.held.Load() {
 		return nil
 	}
 	b.writing.Lock()
@@ -150,7 +171,12 @@ func (b *batches) write(ctx context.Context) error {
 	}
 	crash.Point("batch/before")
 	if _, err := b.log.cfg.Control.Append(ctx, entry); err != nil {
-		return fmt.Errorf("log %s: binding [%d, %d): %w", b.log.origin, entry.First, entry.Size, err)
+		err = fmt.Errorf("log %s: binding [%d, %d): %w", b.log.origin, entry.First, entry.Size, err)
+		var violation *custody.Violation
+		if errors.As(err, &violation) && violation.Rule == custody.RuleOverlap {
+			return b.log.fail(fmt.Errorf("%w: %w", ErrFenced, err)) // only a writer that has read these commits binds them
+		}
+		return err
 	}
 	crash.Point("batch/after")
 	b.size = done.size
@@ -216,6 +242,27 @@ func (b *batches) entry(commits []commitFacts) (*ledger.BatchEntry, error) {
 	}
 	return e, nil
 }
+
+// canBind returns an error if no batch entry could name one of these. What cannot be bound must not be committed: it
+// would stop the log for good.
+func canBind(source Source, class, region string) error {
+	probe := ledger.BatchEntry{
+		EntryCommon: ledger.EntryCommon{Emitter: "probe", Epoch: probeSource.Epoch}, Origin: "probe/probe/events/0",
+		Classes:     []ledger.BatchClass{{Class: class, Lock: ledger.LockNone}},
+		Collectors:  []ledger.CollectorRange{{ID: source.Collector, Epoch: source.Epoch}},
+		LeafRegions: []ledger.RegionCount{{Region: region}},
+	}
+	_, err := ledger.EncodeEntry(&probe)
+	return err
+}
+
+// probeSource, probeClass and probeRegion can be bound, so that canBind tells about the others.
+var probeSource = Source{Collector: "probe", Epoch: "00000000000000000000000000000000"}
+
+const (
+	probeClass  = "probe"
+	probeRegion = "probe:probe"
+)
 
 func parseHex(s string) (h ledger.Hash, err error) {
 	b, err := hex.DecodeString(s)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -71,11 +72,23 @@ func newMemoryCell(t tb) *cell {
 
 func (c *cell) create() {
 	c.t.Helper()
+	c.makeKeys()
+	c.createLogs()
+}
+
+func (c *cell) makeKeys() {
+	c.t.Helper()
 	c.keys = make(map[string][2]string)
 	for _, origin := range []string{testControl, testEvents} {
 		skey, vkey, err := ledger.GenerateLogKey(rand.Reader, origin)
 		c.must(err)
 		c.keys[origin] = [2]string{skey, vkey}
+	}
+}
+
+func (c *cell) createLogs() {
+	c.t.Helper()
+	for _, origin := range []string{testControl, testEvents} {
 		c.must(Create(context.Background(), c.config(origin), ledger.StreamRef{}))
 	}
 }
@@ -145,6 +158,18 @@ func (c *cell) flushLogs(control *Control, events *Events) {
 	c.t.Helper()
 	c.must(events.Flush(context.Background()))
 	c.must(control.Flush(context.Background()))
+}
+
+// awaitBound returns when a batch entry binds so many leaves: what a log does by itself takes its time.
+func (c *cell) awaitBound(control *Control, size uint64) {
+	c.t.Helper()
+	var last custody.Batch
+	for give := time.Now().Add(time.Minute); last.Size < size; runtime.Gosched() {
+		if time.Now().After(give) {
+			c.t.Fatalf("%d of %d leaves are bound after a minute", last.Size, size)
+		}
+		control.State(func(r *custody.Replay) { last, _ = r.LastBatch(testEvents) })
+	}
 }
 
 // append gives messages to the log as a sender that waits for the answer.

@@ -65,11 +65,27 @@ func (c chain) head(ctx context.Context) (uint64, error) {
 			high = middle
 		}
 	}
-	return c.settleHead(ctx, low)
+	return c.last(ctx, low)
 }
 
-// settleHead makes sure that a commit is the newest, or goes on to the one that is: another writer may commit meanwhile.
-func (c chain) settleHead(ctx context.Context, seq uint64) (uint64, error) {
+// last makes sure that nothing comes after the commit that was found to be the newest. It returns the newest one by now:
+// a writer may commit meanwhile.
+func (c chain) last(ctx context.Context, seq uint64) (uint64, error) {
+	for info, err := range c.locked.List(ctx, c.key(ledger.CommitPrefix), c.key(ledger.CommitKey(seq))) {
+		if err != nil {
+			return 0, fmt.Errorf("log %s: listing what comes after commit %d: %w", c.origin, seq, err)
+		}
+		// A listing may miss what is created while it runs, so a hole in it is looked at once more.
+		for info.Key > c.key(ledger.CommitKey(seq)) {
+			switch _, err := c.locked.Head(ctx, c.key(ledger.CommitKey(seq+1))); {
+			case errors.Is(err, store.ErrNotFound):
+				return 0, fmt.Errorf("log %s: commit %d is missing but %s exists: refusing to start, restore the missing commits first", c.origin, seq+1, info.Key)
+			case err != nil:
+				return 0, fmt.Errorf("log %s: looking for commit %d: %w", c.origin, seq+1, err)
+			}
+			seq++
+		}
+	}
 	newest := c.key(ledger.CommitKey(seq))
 	info, err := c.locked.Head(ctx, newest)
 	if err != nil {
@@ -77,15 +93,6 @@ func (c chain) settleHead(ctx context.Context, seq uint64) (uint64, error) {
 	}
 	if info.Versions > 1 {
 		return 0, fmt.Errorf("log %s: %s has %d versions, something shadows it: refusing to start", c.origin, newest, info.Versions)
-	}
-	for info, err := range c.locked.List(ctx, c.key(ledger.CommitPrefix), newest) {
-		if err != nil {
-			return 0, fmt.Errorf("log %s: listing what comes after commit %d: %w", c.origin, seq, err)
-		}
-		if info.Key == c.key(ledger.CommitKey(seq+1)) {
-			return c.settleHead(ctx, seq+1)
-		}
-		return 0, fmt.Errorf("log %s: commit %d is missing but %s exists: refusing to start, restore the missing commits first", c.origin, seq+1, info.Key)
 	}
 	return seq, nil
 }
@@ -95,7 +102,7 @@ func (c chain) read(ctx context.Context, seq uint64) (*ledger.Commit, error) {
 	key := c.key(ledger.CommitKey(seq))
 	object, _, err := c.locked.Get(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+		return nil, unreadable(key, err)
 	}
 	commit, err := ledger.ParseCommit(object)
 	if err != nil {
@@ -112,7 +119,7 @@ func (c chain) header(ctx context.Context, seq uint64) (*ledger.Header, string, 
 	key := c.key(ledger.CommitKey(seq))
 	object, _, err := c.locked.Open(ctx, key)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", key, err)
+		return nil, "", unreadable(key, err)
 	}
 	defer object.Close()
 	line, err := bufio.NewReaderSize(io.LimitReader(object, maxHeaderLine), 4096).ReadBytes('\n')
@@ -125,6 +132,14 @@ func (c chain) header(ctx context.Context, seq uint64) (*ledger.Header, string, 
 		return nil, "", fmt.Errorf("%s: %w", key, err)
 	}
 	return header, lineHash(line), c.belongs(header, seq)
+}
+
+// unreadable is the error for a commit that should be there.
+func unreadable(key string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%s: the commit is missing, restore it: %w", key, err)
+	}
+	return fmt.Errorf("%s: %w", key, err)
 }
 
 func (c chain) belongs(h *ledger.Header, seq uint64) error {

@@ -58,7 +58,7 @@ func OpenControl(ctx context.Context, cfg Config, build string) (*Control, error
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.group, ctx = errgroup.WithContext(ctx)
 	c.group.Go(func() error { defer close(c.stopped); return c.run(ctx) })
-	c.group.Go(func() error { return c.pub.run(ctx, func(context.Context) {}) })
+	c.group.Go(func() error { return c.pub.run(ctx, func() {}) })
 	return c, nil
 }
 
@@ -182,7 +182,7 @@ func (c *Control) run(ctx context.Context) error {
 				more = false
 			}
 		}
-		c.commitEntries(context.WithoutCancel(ctx), batch) // what has begun is finished, also when the log is being closed
+		c.commitEntries(context.WithoutCancel(ctx), batch) // what has begun is finished and answered
 		if err := c.err(); err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (c *Control) run(ctx context.Context) error {
 func (c *Control) commitEntries(ctx context.Context, batch []*pendingEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.Clock().UnixMilli()
+	now := c.now() // like the times of commits, it does not go back with the clock: entries could not, and nothing could be written
 	var leaves [][]byte
 	var taken []*pendingEntry
 	for _, p := range batch {

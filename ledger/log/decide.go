@@ -42,7 +42,7 @@ func (e *Events) reject(ctx context.Context, w *waiting) error {
 		return fmt.Errorf("log %s: event %s: %w", e.origin, w.UID, w.refused)
 	}
 	// Kept somewhere else before the mark moves over it: nothing is lost.
-	if err := e.cfg.Reject(ctx, w.Message, w.refused); err != nil {
+	if err := e.cfg.Reject(context.WithoutCancel(ctx), w.Message, w.refused); err != nil {
 		return fmt.Errorf("log %s: keeping a rejected event: %w", e.origin, err)
 	}
 	e.settle(w, Result{Status: Rejected, UID: w.UID})
@@ -113,7 +113,7 @@ func (e *Events) find(ctx context.Context, uid string, id key, eventTime int64) 
 }
 
 // sameContent compares an event with a committed one of its uid. If they differ, the stored one is normalized again
-// before judging: an upgrade that maps a field anew makes no findings.
+// before judging: an upgrade that maps a field anew makes no findings. If it cannot be read now, the event waits.
 func (e *Events) sameContent(ctx context.Context, w *waiting, found Found) (bool, error) {
 	if keyOf(found.Content) == w.content {
 		return true, nil
@@ -129,12 +129,12 @@ func (e *Events) sameContent(ctx context.Context, w *waiting, found Found) (bool
 			return false, nil
 		}
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("%w: %w", ErrLookup, err)
 		}
 	}
 	rec, err := ledger.ParseRecord(line)
 	if err != nil {
-		return false, fmt.Errorf("log %s: record %d: %w", found.Origin, found.Index, err)
+		return false, fmt.Errorf("%w: log %s: record %d: %w", ErrLookup, found.Origin, found.Index, err)
 	}
 	again, err := e.cfg.Renormalize(rec.Event)
 	if err != nil { // it cannot be normalized any more: what is stored stands
@@ -186,7 +186,10 @@ func readWindow(ctx context.Context, e *Events) (*window, error) {
 			w.addAhead(uidKey(uid), held{index, keyOf(ledger.ContentHash(rec.Fields))}, time)
 		}
 	}
-	var unbound []uint64
+	unbound, err := e.unbound(ctx, first)
+	if err != nil {
+		return nil, err
+	}
 	for seq := first; seq <= e.head.Seq; seq++ {
 		header, _, err := e.header(ctx, seq)
 		if err != nil {
@@ -196,7 +199,7 @@ func readWindow(ctx context.Context, e *Events) (*window, error) {
 		err = e.reader.records(ctx, seq, func(index uint64, rec *ledger.Record) error {
 			uid, time, err := identity(rec)
 			if err == nil {
-				if renamed.MatchString(uid) && (e.cfg.LastBatch == nil || seq > e.cfg.LastBatch.CommitSeq) {
+				if seq >= e.batches.first && renamed.MatchString(uid) {
 					unbound = append(unbound, index)
 				}
 				w.add(&commit, uidKey(uid), held{index, keyOf(ledger.ContentHash(rec.Fields))}, time)
@@ -209,12 +212,33 @@ func readWindow(ctx context.Context, e *Events) (*window, error) {
 		w.close(commit)
 	}
 	// A crash may have come between the commit of a second event of one uid and its finding: better twice than never.
+	// Batch entries are held until this is done, so the commits to look at are those that none binds.
 	for _, index := range unbound {
 		if err := e.finding(ctx, index); err != nil {
 			return nil, err
 		}
 	}
 	return w, nil
+}
+
+// unbound returns the leaves of second events of a uid in the commits before the window that no batch entry binds.
+func (e *Events) unbound(ctx context.Context, before uint64) (indexes []uint64, err error) {
+	if e.cfg.Control == nil {
+		return nil, nil
+	}
+	for seq := e.batches.first; seq < before; seq++ {
+		err := e.reader.records(ctx, seq, func(index uint64, rec *ledger.Record) error {
+			uid, _, err := identity(rec)
+			if renamed.MatchString(uid) {
+				indexes = append(indexes, index)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return indexes, nil
 }
 
 // renamed matches the uids that sameUID makes.

@@ -29,6 +29,7 @@ type EventsConfig struct {
 	Window       int           // uids held to recognize repeats; 0 means a million
 	MaxWaiting   int           // events that may wait for a look-up before reading stops; 0 means 10,000
 	CarryMarks   time.Duration // how long a mark outlives its last message when the log is opened again; 0 means an hour
+	MarksEvery   time.Duration // bounds how often a commit is made for marks and repeats alone; 0 means 10 seconds
 	BatchEvery   time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
 	Lookup       Lookup        // finds events that the window does not hold; nil reads the log itself
 	Control      *Component    // writes batch entries, findings and the access entries of its own reads
@@ -57,6 +58,9 @@ func (c *EventsConfig) defaults() {
 	}
 	if c.CarryMarks == 0 {
 		c.CarryMarks = time.Hour
+	}
+	if c.MarksEvery == 0 {
+		c.MarksEvery = 10 * time.Second
 	}
 	if c.BatchEvery == 0 {
 		c.BatchEvery = time.Minute
@@ -128,7 +132,8 @@ type Result struct {
 }
 
 // OpenEvents opens an events log and goes on where it stands. It publishes what is committed and writes the batch
-// entries that are missing. The duplicate window is read on the first Append.
+// entries that are missing. The duplicate window is read on the first Append, or at once if there are commits that no
+// batch entry binds.
 func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	cfg.defaults()
 	w, err := openWriter(ctx, cfg.Config)
@@ -159,7 +164,14 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	}
 	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.group, ctx = errgroup.WithContext(ctx)
-	e.group.Go(func() error { defer close(e.stopped); return e.run(ctx) })
+	e.group.Go(func() error {
+		defer close(e.stopped)
+		if e.batches.held.Load() {
+			// Why it fails, if it does, is for those to hear who append.
+			_ = e.loadWindow(ctx)
+		}
+		return e.run(ctx)
+	})
 	e.group.Go(func() error { return e.pub.run(ctx, e.batches.published) })
 	e.group.Go(func() error { return e.batches.run(ctx) })
 	return e, nil
@@ -218,26 +230,27 @@ func (e *Events) Flush(ctx context.Context) error {
 	return e.batches.write(ctx)
 }
 
-// Close stops the writer and waits for it. What is committed and not published is published by the next one.
+// Close stops the writer and waits for it: a commit that has begun is finished and answered, and marks that moved since are
+// committed. What is committed and not published is published by the next one.
 func (e *Events) Close() error {
 	e.cancel()
 	err := e.group.Wait()
 	return cmp.Or(e.err(), err)
 }
 
-// positionsEvery bounds how often a commit is made only because numbers moved on or repeats were dropped.
-const positionsEvery = 10 * time.Second
+// lookupAgain is how long events wait before they are looked up once more, if nothing else comes.
+var lookupAgain = time.Second
 
 // run commits. It owns the window, the marks and the tree.
 func (e *Events) run(ctx context.Context) error {
 	moved := time.Now()
 	for {
 		if err := e.room(ctx); err != nil {
-			return nil // stopped, or ctx ended; whyStopped knows
+			return e.finish(ctx)
 		}
 		var retry <-chan time.Time
 		if len(e.waiting) > 0 {
-			retry = time.After(time.Second)
+			retry = time.After(lookupAgain)
 		}
 		queue := e.queue
 		if len(e.waiting) > e.cfg.MaxWaiting {
@@ -249,9 +262,9 @@ func (e *Events) run(ctx context.Context) error {
 			batch = e.collect(ctx, s)
 		case <-retry:
 		case <-ctx.Done():
-			return e.last(context.WithoutCancel(ctx))
+			return e.finish(ctx)
 		}
-		err := e.commitBatch(context.WithoutCancel(ctx), batch, &moved) // what has begun is finished
+		err := e.commitBatch(ctx, batch, &moved)
 		e.answer(batch, err)
 		if stopped := e.err(); stopped != nil {
 			return stopped
@@ -259,13 +272,13 @@ func (e *Events) run(ctx context.Context) error {
 	}
 }
 
-// last commits what only moved the marks, when the log is being closed: senders that were answered go on with their next
-// number, whoever the writer is.
-func (e *Events) last(ctx context.Context) error {
-	if e.repeats == 0 || e.err() != nil {
-		return nil
+// finish commits the marks of messages that were answered and brought no leaf, so that a source which goes on after the
+// log was opened again is not told that numbers are missing.
+func (e *Events) finish(ctx context.Context) error {
+	if e.err() != nil || e.repeats == 0 && !e.marks.moved {
+		return nil // whyStopped knows
 	}
-	return e.commitNew(ctx, nil)
+	return e.commitNew(context.WithoutCancel(ctx), nil)
 }
 
 // room waits while too much is committed that could not be published.
@@ -378,11 +391,17 @@ func (e *Events) commitBatch(ctx context.Context, batch []*submission, moved *ti
 			return e.fail(err) // some marks have moved: the next writer begins from what is committed
 		}
 		todo, n = todo[n:], following
-		if len(fresh) == 0 && (e.repeats == 0 || !flush && time.Since(*moved) < positionsEvery) {
+		if changed := e.repeats > 0 || e.marks.moved; len(fresh) == 0 && (!changed || !flush && time.Since(*moved) < e.cfg.MarksEvery) {
 			continue
 		}
-		if err := e.commitNew(ctx, fresh); err != nil {
-			return err
+		// Renamed events are longer than they were when the limit was applied: there may be one commit more.
+		for again := true; again; again = len(fresh) > 0 {
+			fits := e.upToLimit(fresh)
+			// A commit that has begun is not given up: its outcome would be unknown to its senders.
+			if err := e.commitNew(context.WithoutCancel(ctx), fresh[:fits]); err != nil {
+				return err
+			}
+			fresh = fresh[fits:]
 		}
 		*moved = time.Now()
 	}
@@ -401,7 +420,7 @@ func (e *Events) fresh(batch []*submission) ([]*waiting, error) {
 	next := make(map[Source]uint64)          // beyond the marks: what this batch itself brings
 	var unsettled map[messageNumber]*waiting // made when it is first needed
 	for _, s := range batch {
-		if s.refused = e.hole(s, next); s.refused != nil {
+		if s.refused = e.refuse(s, next); s.refused != nil {
 			continue
 		}
 		for i := range s.messages {
@@ -451,15 +470,19 @@ func byNumber(lists ...[]*waiting) map[messageNumber]*waiting {
 	return all
 }
 
-// hole returns a SequenceError if numbers are missing before or within a submission. next is where the sources stand
-// after those before it.
-func (e *Events) hole(s *submission, next map[Source]uint64) error {
+// refuse returns a SequenceError if numbers are missing before or within a submission, or an error for a source that no
+// commit could name. next is where the sources stand after the submissions before it.
+func (e *Events) refuse(s *submission, next map[Source]uint64) error {
 	mine := make(map[Source]uint64)
 	for i := range s.messages {
 		m := &s.messages[i]
 		want, ok := mine[m.Source]
 		if !ok {
-			want = max(next[m.Source], e.marks.next[m.Source])
+			if want = max(next[m.Source], e.marks.next[m.Source]); want == 0 {
+				if err := canBind(m.Source, probeClass, probeRegion); err != nil {
+					return fmt.Errorf("log %s: messages of collector %q, epoch %q: %w", e.origin, m.Collector, m.Epoch, err)
+				}
+			}
 		}
 		if m.Seq > want && !e.accounted(m, want) {
 			return &SequenceError{Source: m.Source, Want: want, Got: m.Seq}
@@ -482,8 +505,26 @@ func (e *Events) accounted(m *Message, want uint64) bool {
 
 // repeat answers a message that was dealt with before.
 func (e *Events) repeat(m *Message) Result {
+	r := Result{Status: Repeat, UID: m.UID}
 	h, ok := e.window.uids[uidKey(m.UID)]
-	return Result{Status: Repeat, UID: m.UID, Index: h.index, Indexed: ok}
+	if !ok {
+		return r
+	}
+	// It may have been renamed, because another event had its uid.
+	fields, err := e.renamer.cutter.Cut(m.Event, nil)
+	if err != nil {
+		return r
+	}
+	content := keyOf(ledger.ContentHash(fields))
+	for n := 2; ok && h.content != content; n++ {
+		r.UID = sameUID(m.UID, n)
+		h, ok = e.window.uids[uidKey(r.UID)]
+	}
+	if !ok {
+		return Result{Status: Repeat, UID: m.UID}
+	}
+	r.Index, r.Indexed = h.index, true
+	return r
 }
 
 // upToLimit is how many of the messages fit one commit; a single one always does.
@@ -529,9 +570,9 @@ func (e *Events) loadWindow(ctx context.Context) error {
 		return err
 	}
 	if err := e.readWindow(ctx); err != nil {
-		return errors.Join(err, access.Done(ctx, 0, 0, nil))
+		return errors.Join(err, access.Done(context.WithoutCancel(ctx), 0, 0, nil))
 	}
-	return access.Done(ctx, uint64(len(e.window.uids)), 0, nil)
+	return access.Done(context.WithoutCancel(ctx), uint64(len(e.window.uids)), 0, nil)
 }
 
 func (e *Events) readWindow(ctx context.Context) error {
@@ -540,5 +581,6 @@ func (e *Events) readWindow(ctx context.Context) error {
 		return fmt.Errorf("log %s: %w: %w", e.origin, errNoWindow, err)
 	}
 	e.window = w
+	e.batches.release()
 	return nil
 }

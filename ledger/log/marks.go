@@ -26,6 +26,7 @@ type marks struct {
 	next map[Source]uint64
 	// above holds the numbers handled beyond next: they are there while an earlier event waits for a look-up.
 	above map[Source]map[uint64]bool
+	moved bool // since the last commit
 }
 
 func newMarks() *marks {
@@ -89,7 +90,7 @@ func (m *marks) done(s Source, seq uint64) {
 		delete(m.above[s], next)
 		next++
 	}
-	m.next[s] = next
+	m.next[s], m.moved = next, true
 }
 
 // header is the `collectors` member of a commit, in a stable order.

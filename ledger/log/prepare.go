@@ -58,8 +58,8 @@ type preparer struct {
 	committer ledger.Committer
 	fields    []ledger.Field
 	uid       []byte
-	leaves    []byte          // memory for the next leaves
-	regions   map[string]bool // whether a leaf may say so
+	leaves    []byte              // memory for the next leaves
+	bindable  map[[2]string]error // of class and region
 }
 
 // draw gives messages that come new their salts.
@@ -116,12 +116,11 @@ func (p *preparer) one(m *Message, salt *[32]byte) prepared {
 		out.refused = err
 		return out
 	}
-	out.content = keyOf(ledger.ContentHash(p.fields))
-	out.leaf = p.encode(leaf)
-	if !p.mayStand(m.Region, out.leaf) {
-		out.refused = fmt.Errorf("no leaf can say the region %q", m.Region)
+	if out.refused = p.canBind(m.Class, m.Region); out.refused != nil {
 		return out
 	}
+	out.content = keyOf(ledger.ContentHash(p.fields))
+	out.leaf = p.encode(leaf)
 	out.hash = tile.LeafHash(out.leaf)
 	return out
 }
@@ -137,19 +136,19 @@ func (p *preparer) encode(leaf ledger.Leaf) []byte {
 	return p.leaves[from:len(p.leaves):len(p.leaves)]
 }
 
-// mayStand reports whether a verifier would read a leaf of this region. There are few regions, so one leaf of each is
-// read back.
-func (p *preparer) mayStand(region string, leaf []byte) bool {
-	ok, known := p.regions[region]
+// canBind reports whether a batch entry could name an event's class and region. There are few of them.
+func (p *preparer) canBind(class, region string) error {
+	err, known := p.bindable[[2]string{class, region}]
 	if !known {
-		_, err := ledger.ParseLeaf(leaf)
-		ok = err == nil
-		if p.regions == nil || len(p.regions) >= 1024 {
-			p.regions = make(map[string]bool)
+		if err = canBind(probeSource, class, region); err != nil {
+			err = fmt.Errorf("neither leaf nor batch entry could say it: %w", err)
 		}
-		p.regions[region] = ok
+		if p.bindable == nil || len(p.bindable) >= 1024 {
+			p.bindable = make(map[[2]string]error)
+		}
+		p.bindable[[2]string{class, region}] = err
 	}
-	return ok
+	return err
 }
 
 // agree holds what the message says beside the event against the event itself.
@@ -164,8 +163,6 @@ func (p *preparer) agree(m *Message, rec *ledger.Record) error {
 		return fmt.Errorf("the message's uid is not the event's /metadata/uid")
 	case time != m.Time:
 		return fmt.Errorf("the message's time is not the event's /time")
-	case m.Class == "":
-		return fmt.Errorf("the message has no retention class")
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (p *publisher) crowded() bool {
 
 // run publishes whenever there is something to: at once if the log was idle, else every PublishEvery. After each
 // publication it calls after. It returns when ctx ends or the writer stops.
-func (p *publisher) run(ctx context.Context, after func(context.Context)) error {
+func (p *publisher) run(ctx context.Context, after func()) error {
 	failed := 0
 	for {
 		select {
@@ -109,7 +109,7 @@ func (p *publisher) run(ctx context.Context, after func(context.Context)) error 
 			continue
 		}
 		failed = 0
-		after(ctx)
+		after()
 	}
 }
 

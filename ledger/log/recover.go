@@ -20,23 +20,21 @@ import (
 // It refuses if anything signed is ahead of the commits or disagrees with them, if the log lives in another store, or
 // if a commit lies behind a hole: going on would fork the log.
 func openWriter(ctx context.Context, cfg Config) (*writer, error) {
-	w, err := openWriterAnywhere(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := w.livesHere(&w.head); err != nil {
-		return nil, err
-	}
-	return w, nil
+	return openIf(ctx, cfg, (*writer).livesHere)
 }
 
-// openWriterAnywhere is openWriter without the question whether the log lives in this store. Another writer may commit
-// and publish while this one looks around; what then seems to be ahead of the commits is looked at again.
+// openWriterAnywhere is openWriter without the question whether the log lives in this store.
 func openWriterAnywhere(ctx context.Context, cfg Config) (*writer, error) {
+	return openIf(ctx, cfg, func(*writer, *ledger.Header) error { return nil })
+}
+
+// openIf opens a log unless its head is refused. Another writer may commit and publish while this one looks around; what
+// then seems to be ahead of the commits is looked at again.
+func openIf(ctx context.Context, cfg Config, may func(*writer, *ledger.Header) error) (*writer, error) {
 	cfg.defaults()
 	const tries = 100
 	for try := 1; ; try++ {
-		w, err := lookAround(ctx, cfg)
+		w, err := lookAround(ctx, cfg, may)
 		if err == nil || w == nil || try == tries {
 			return w, err
 		}
@@ -47,7 +45,7 @@ func openWriterAnywhere(ctx context.Context, cfg Config) (*writer, error) {
 }
 
 // lookAround makes a writer of what the stores hold now. With an error it returns one only if the head was found.
-func lookAround(ctx context.Context, cfg Config) (*writer, error) {
+func lookAround(ctx context.Context, cfg Config, may func(*writer, *ledger.Header) error) (*writer, error) {
 	w := &writer{Config: cfg, chain: chain{cfg.Locked, cfg.Origin}}
 	w.pub = newPublisher(w)
 	var err error
@@ -62,6 +60,9 @@ func lookAround(ctx context.Context, cfg Config) (*writer, error) {
 		return nil, fmt.Errorf("log %s: its key: %w", w.origin, err)
 	}
 	w.verifiers = note.VerifierList(verifier)
+	if cfg.Signer.Name() != verifier.Name() || cfg.Signer.KeyHash() != verifier.KeyHash() {
+		return nil, fmt.Errorf("log %s: the key that signs (%s+%08x) does not belong to %s: restore the log's key", w.origin, cfg.Signer.Name(), cfg.Signer.KeyHash(), cfg.VKey)
+	}
 
 	seq, err := w.chain.head(ctx)
 	if err != nil {
@@ -77,6 +78,9 @@ func lookAround(ctx context.Context, cfg Config) (*writer, error) {
 	}
 	if first.VKey != cfg.VKey {
 		return nil, fmt.Errorf("log %s belongs to the key %s, this is %s: restore its key", w.origin, first.VKey, cfg.VKey)
+	}
+	if err := may(w, head); err != nil { // before anything is written: restoring the tree may complete publications
+		return nil, err
 	}
 	w.head, w.headHash = *head, hash
 	published, err := w.readCheckpoint(ctx)
@@ -114,7 +118,7 @@ func (w *writer) readCheckpoint(ctx context.Context) (published, error) {
 	}
 	cp, err := w.openNote(signed)
 	if err != nil {
-		return published{}, fmt.Errorf("%s: %w", key, err)
+		return published{}, fmt.Errorf("%s: %w: remove the open folder of this log if it is damaged, everything in it is made again; what another key has signed is for an auditor to see first", key, err)
 	}
 	if cp.Size > w.head.Size {
 		return published{}, fmt.Errorf("%s is signed for %d leaves, the commits hold %d: commits are missing, refusing to start; restore them", key, cp.Size, w.head.Size)

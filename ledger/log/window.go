@@ -154,7 +154,7 @@ type Found struct {
 	Origin  string
 	Index   uint64
 	Content ledger.Hash // of ledger.ContentHash, in its first 16 bytes at least
-	Record  []byte      // the record line, where the look-up has it at hand
+	Record  []byte      // the record line; of an event in the log that asks it may be missing
 }
 
 // sameUID names the n-th event of a uid: both are kept when two events claim one, the second as …~2.

@@ -118,6 +118,13 @@ func (w *writer) commitGrown(ctx context.Context, h ledger.Header, g growth, the
 	if err != nil {
 		return w.fail(err)
 	}
+	// What could not be read back would end the log: nobody could open it again.
+	if _, err := ledger.ParseHeader(line); err != nil {
+		return w.fail(fmt.Errorf("log %s: not committing: %w", w.origin, err))
+	}
+	if len(line) >= maxHeaderLine {
+		return w.fail(fmt.Errorf("log %s: not committing: commit header %d would have %d bytes, at most %d can be read back", w.origin, h.Seq, len(line), maxHeaderLine))
+	}
 	data := ledger.AppendCommit(make([]byte, 0, len(line)+1+len(g.bundle)), line, g.bundle)
 	crash.Point("commit/before-commit")
 	if err := w.createCommit(ctx, store.Object{Key: w.key(ledger.CommitKey(h.Seq)), Data: data}); err != nil {
