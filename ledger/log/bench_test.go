@@ -1,6 +1,8 @@
 package log
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -19,7 +21,13 @@ func benchMessage(n int, at time.Time) Message {
 		`"metadata":{"product":{"name":"CloudTrail","vendor_name":"AWS"},"uid":"%s","version":"1.8.0"},"raw_data":"`, n%1000, n, uid)
 	tail := fmt.Sprintf(`","severity_id":1,"src_endpoint":{"ip":"192.0.2.%d"},"time":%d,"type_uid":600302}`, n%256, at.UnixMilli())
 	pad := 1024 - ledger.RecordOverhead - len(head) - len(tail)
-	raw := strings.Repeat(fmt.Sprintf("%08x%07d ", n*2654435761, n), pad/16+1)[:pad]
+	// 64 bytes that do not compress, as a provider's request and session ids, and text that does.
+	var ids strings.Builder
+	for i := range uint64(8) {
+		id := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)<<3|i))
+		fmt.Fprintf(&ids, "%x ", id[:8])
+	}
+	raw := (ids.String() + strings.Repeat(fmt.Sprintf("the same words in event %07d ", n), pad/32))[:pad]
 	return Message{UID: uid, Time: at.UnixMilli(), Region: "aws:eu-central-1", Class: "default", Event: []byte(head + raw + tail)}
 }
 
