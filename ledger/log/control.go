@@ -30,6 +30,7 @@ type Control struct {
 
 	mu     sync.Mutex // of the state, which the committing goroutine changes
 	replay *custody.Replay
+	latest int64 // the greatest time of an entry, ms
 }
 
 // pendingEntry is one call of Append.
@@ -64,7 +65,19 @@ func OpenControl(ctx context.Context, cfg Config, build string) (*Control, error
 
 // readEntries replays the log up to its head.
 func (c *Control) readEntries(ctx context.Context) error {
-	return ReplayControl(ctx, c.reader, c.replay, c.head.Seq)
+	if err := ReplayControl(ctx, c.reader, c.replay, c.head.Seq); err != nil {
+		return err
+	}
+	_, policy, ok := c.replay.NewestPolicy()
+	if !ok {
+		return nil
+	}
+	for _, e := range policy.Emitters {
+		if state, ok := c.replay.Emitter(e.ID); ok {
+			c.latest = max(c.latest, state.Time)
+		}
+	}
+	return nil
 }
 
 // ReplayControl applies every entry of a control log, up to commit last, to a replay that has applied none.
@@ -193,7 +206,9 @@ func (c *Control) run(ctx context.Context) error {
 func (c *Control) commitEntries(ctx context.Context, batch []*pendingEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now() // like the times of commits, it does not go back with the clock: entries could not, and nothing could be written
+	// Like the times of commits and of entries, it does not go back with the clock: nothing could be written otherwise. The
+	// clock may even have gone back between an entry and the commit that holds it.
+	now := max(c.now(), c.latest)
 	var leaves [][]byte
 	var taken []*pendingEntry
 	for _, p := range batch {
@@ -241,5 +256,6 @@ func (c *Control) take(ctx context.Context, raw []byte, now int64) (index uint64
 		return 0, false, err
 	}
 	index = c.replay.Size()
+	c.latest = max(c.latest, entry.Common().Time)
 	return index, true, c.replay.Apply(index, raw)
 }
