@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -246,4 +247,34 @@ func TestReaderBesideAWriter(t *testing.T) {
 	c.flushLogs(control, events)
 	c.closeLogs(control, events)
 	c.settled()
+}
+
+// The newest size may have been published in part. The next writer publishes it before anything larger, although commits
+// come first.
+func TestInterruptedPublicationIsNotSkipped(t *testing.T) {
+	c := newMemoryCell(t)
+	archiving := storetest.NewFaulty(c.locked)
+	cfg := c.config(testControl)
+	cfg.Locked = archiving
+	archiving.SetHook(func(op storetest.Op, key string) storetest.Outcome {
+		if op == storetest.OpCreate && strings.Contains(key, "/"+ledger.CheckpointPrefix) {
+			return storetest.FailBefore
+		}
+		return storetest.Pass
+	})
+	w, err := openWriter(t.Context(), cfg)
+	c.must(err)
+	c.must(w.commit(t.Context(), ledger.Header{}, [][]byte{[]byte("a"), []byte("b"), []byte("c")}, nil))
+	if err := w.pub.publish(t.Context()); !errors.Is(err, storetest.ErrFault) {
+		t.Fatalf("publish: %v", err)
+	}
+	w, err = openWriter(t.Context(), c.config(testControl))
+	c.must(err)
+	c.must(w.commit(t.Context(), ledger.Header{}, [][]byte{[]byte("d")}, nil))
+	c.must(w.pub.publish(t.Context()))
+	for _, size := range []uint64{3, 4} {
+		if _, _, err := c.locked.Get(t.Context(), testControl+"/"+ledger.ArchiveKey(size)); err != nil {
+			t.Errorf("size %d: %v", size, err)
+		}
+	}
 }

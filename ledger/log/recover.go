@@ -245,6 +245,11 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 		return fmt.Errorf("log %s: commit %d changed while it was read", w.origin, w.head.Seq)
 	}
 	w.pub.offer(finished, &w.edge, w.headHash, &w.head)
+	if w.head.Size > 0 && w.pub.done.size != w.head.Size {
+		// Like the sizes before, this one is not skipped: some of its partial tiles may be there.
+		target := w.pub.target
+		w.pub.begun = &target
+	}
 	return nil
 }
 
