@@ -222,6 +222,9 @@ func (l *logAudit) checkBatch(b boundBatch, end *commitEnd, root ledger.Hash) er
 		}
 	}
 	disagree("commit_hash", fmt.Sprintf("%x", e.CommitHash), end.hash)
+	if problem != "" {
+		problem += fmt.Sprintf(": the entry lies, or locked/%s/%s was changed", l.origin, ledger.CommitKey(h.Seq))
+	}
 	disagree("size", e.Size, h.Size)
 	disagree("root", ledger.FormatHash(e.Root), ledger.FormatHash(root))
 	disagree("first", e.First, s.first)
