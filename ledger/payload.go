@@ -35,9 +35,10 @@ func NewPayloadCodec() (*PayloadCodec, error) {
 	return &PayloadCodec{enc: enc, dec: dec}, nil
 }
 
-// Compress compresses record lines that are joined by line feeds.
-func (c *PayloadCodec) Compress(joined []byte) []byte {
-	return c.enc.EncodeAll(joined, make([]byte, 0, len(joined)/4))
+// AppendCompressed compresses record lines that are joined by line feeds and appends the zstd frame to dst. A payload is
+// one frame or several; the lines of one after the other are its lines.
+func (c *PayloadCodec) AppendCompressed(dst, joined []byte) []byte {
+	return c.enc.EncodeAll(joined, dst)
 }
 
 // Lines decompresses a payload into its record lines, in leaf order; want is how many there must be. The line of an

@@ -103,7 +103,7 @@ func (c *cell) forge(leaves, lines [][]byte, edit func(h *ledger.Header)) *ledge
 		c.must(err)
 		codec, err := ledger.NewPayloadCodec()
 		c.must(err)
-		sealed, err := store.Seal(key, codec.Compress(bytes.Join(lines, []byte("\n"))), ledger.PayloadAssociatedData(eventsOrigin, h.First))
+		sealed, err := store.Seal(key, codec.AppendCompressed(nil, bytes.Join(lines, []byte("\n"))), ledger.PayloadAssociatedData(eventsOrigin, h.First))
 		c.must(err)
 		sum := sha256.Sum256(sealed)
 		name := ledger.PayloadKey(h.First, sum)

@@ -111,23 +111,11 @@ func (e *Events) storePayloads(ctx context.Context, fresh []*waiting, first uint
 // storePayload makes and stores the payload of records of one class, and its wrapped key. Both are durable on return;
 // until a commit names them they are orphans, and mean nothing.
 func (e *Events) storePayload(ctx context.Context, records []*waiting, first uint64) (ledger.Payload, error) {
-	size := 0
-	for _, w := range records {
-		size += w.lineLen() + 1
-	}
-	joined := slices.Grow(e.lines[:0], size)
-	for i, w := range records {
-		if i > 0 {
-			joined = append(joined, '\n')
-		}
-		joined = ledger.AppendRecord(joined, &w.salt, w.Event)
-	}
-	e.lines = joined
 	key, err := e.cfg.Keys.NewPayloadKey(ctx)
 	if err != nil {
 		return ledger.Payload{}, err
 	}
-	sealed, err := store.Seal(key, e.codec.Compress(joined), ledger.PayloadAssociatedData(e.origin, first))
+	sealed, err := store.Seal(key, e.packer.pack(records), ledger.PayloadAssociatedData(e.origin, first))
 	if err != nil {
 		return ledger.Payload{}, err
 	}

@@ -72,8 +72,7 @@ type Events struct {
 	*writer
 	cfg    EventsConfig
 	reader *Reader
-	codec  *ledger.PayloadCodec
-	lines  []byte // memory for the lines of a payload
+	packer *packer
 
 	queue   chan *submission
 	stopped chan struct{} // closed when nobody reads the queue any more
@@ -144,7 +143,7 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	if e.marks, err = w.restoreMarks(ctx, &w.head, w.Clock().Add(-cfg.CarryMarks).UnixMilli()); err != nil {
 		return nil, err
 	}
-	if e.codec, err = ledger.NewPayloadCodec(); err != nil {
+	if e.packer, err = newPacker(); err != nil {
 		return nil, err
 	}
 	if e.reader, err = NewReader(cfg.Config, cfg.Keys); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,7 +17,7 @@ import (
 const (
 	groupSize  = 128      // objects that createAll has open at once
 	groupBytes = 64 << 20 // … and their bytes that are not synced yet
-	writers    = 8        // of them written at the same time: system calls, not waiting
+	manyFiles  = 32       // … from which it asks the file system to write all of them at once
 )
 
 // createAll is CreateAll for a directory. Each object is stored as Create does
@@ -53,29 +54,31 @@ func (d *Dir) createGroup(ctx context.Context, objects []Object) error {
 			}
 		}
 	}()
-	writes := new(errgroup.Group)
-	writes.SetLimit(writers)
+	// One after the other: a file system takes one new name in a folder at a
+	// time, and several that ask only get into each other's way.
 	for i, object := range objects {
-		writes.Go(func() error {
-			if err := d.begin(ctx, object.Key, true); err != nil {
-				return err
-			}
-			if _, err := os.Lstat(d.path(object.Key)); err == nil {
-				return nil
-			}
-			file, err := d.beginTemp(object.Data)
-			if err != nil {
-				return fmt.Errorf("object %s: %w", object.Key, err)
-			}
-			temps[i] = file
-			return nil
-		})
-	}
-	if err := writes.Wait(); err != nil {
-		return err
+		if err := d.begin(ctx, object.Key, true); err != nil {
+			return err
+		}
+		if _, err := os.Lstat(d.path(object.Key)); err == nil {
+			continue
+		}
+		file, err := d.beginTemp(object.Data)
+		if err != nil {
+			return fmt.Errorf("object %s: %w", object.Key, err)
+		}
+		temps[i] = file
 	}
 	crash.Point("store/createall/written")
 
+	// Many small files: the file system writes them and its journal once
+	// instead of for each. Only where no sender waits, as this also waits for
+	// what other programs wrote.
+	if d.kind == KindOpen && len(objects) >= manyFiles {
+		if i := slices.IndexFunc(temps, func(f *os.File) bool { return f != nil }); i >= 0 {
+			syncAll(temps[i])
+		}
+	}
 	syncs := new(errgroup.Group)
 	syncs.SetLimit(creators)
 	for i, file := range temps {
