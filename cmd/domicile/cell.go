@@ -174,6 +174,19 @@ func (c *cell) reader(ctx context.Context, origin string) (*log.Reader, error) {
 	return log.NewReader(cfg, c.stores.Keys)
 }
 
+// flush publishes everything that is committed and binds it into the control log.
+func (c *cell) flush(ctx context.Context) error {
+	for _, events := range c.shards {
+		if events == nil {
+			continue
+		}
+		if err := events.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return c.control.Flush(ctx)
+}
+
 // close publishes and binds everything, ends the components' epochs and closes the logs.
 func (c *cell) close(ctx context.Context) error {
 	var errs []error

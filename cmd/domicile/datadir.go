@@ -15,6 +15,11 @@ type dataFlag struct {
 	Data string `help:"Data directory." env:"DOMICILE_DATA" default:"domicile-data" type:"path" placeholder:"DIR"`
 }
 
+// alone is part of commands that work on a data directory which no server holds.
+type alone struct{}
+
+func (alone) needsAlone() {}
+
 // dataDir is a data directory that this process holds: nobody else writes to it.
 type dataDir struct {
 	path   string
@@ -90,8 +95,13 @@ func (d *dataDir) close(ctx context.Context) error {
 	return errors.Join(append(errs, d.lock.Close())...)
 }
 
-// with opens the data directory, runs a command on it and closes it.
+// with opens the data directory, runs a command on it and closes it. In a server, which holds it anyway, what the command
+// did is published and bound.
 func (f dataFlag) with(g *global, run func(d *dataDir) error) error {
+	d := g.served
+	if d != nil {
+		return errors.Join(run(d), d.flush(g.ctx))
+	}
 	d, err := f.open()
 	if err != nil {
 		return err
@@ -102,3 +112,16 @@ func (f dataFlag) with(g *global, run func(d *dataDir) error) error {
 	}
 	return err
 }
+
+// flush publishes everything that is committed and binds it into the control logs.
+func (d *dataDir) flush(ctx context.Context) error {
+	for _, c := range d.cells {
+		if err := c.flush(ctx); err != nil {
+			return fmt.Errorf("cell %s: %w", c.jurisdiction, err)
+		}
+	}
+	return nil
+}
+
+// dataPath is the directory of a command, which a server that holds it may run.
+func (f dataFlag) dataPath() string { return f.Data }

@@ -39,15 +39,35 @@ func writeFileDurably(d *dataDir, path string, data []byte, mode os.FileMode) er
 }
 
 // relative shortens a path for people, where it lies below the working directory.
-func relative(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+func (g *global) relative(path string) string {
+	if rel, err := filepath.Rel(g.dir, path); err == nil && filepath.IsLocal(rel) {
 		return rel
 	}
 	return path
 }
 
+// absolute puts the command's folder before paths, if it is not that of this process; otherwise messages name files as
+// they were typed.
+func (g *global) absolute(paths []string) []string {
+	if g.served == nil {
+		return paths
+	}
+	list := make([]string, len(paths))
+	for i, path := range paths {
+		if list[i] = path; path != "-" && !filepath.IsAbs(path) {
+			list[i] = filepath.Join(g.dir, path)
+		}
+	}
+	return list
+}
+
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// columns is the width of a terminal, 0 for what is none.
+func columns(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}

@@ -35,7 +35,7 @@ quarantine with the reason (domicile quarantine list). Feeding the same files ag
 func (cmd *ingestCmd) Run(g *global) error {
 	var summary ingest.Summary
 	err := cmd.with(g, func(d *dataDir) (err error) {
-		sources := ingest.FindSources(cmd.Paths, g.in)
+		sources := ingest.FindSources(g.absolute(cmd.Paths), g.in)
 		for _, s := range sources.Skipped {
 			fmt.Fprintf(g.err, "skipped %s: %s\n", s.Name, s.Reason)
 		}

@@ -23,6 +23,7 @@ import (
 
 type initCmd struct {
 	dataFlag
+	alone
 	Jurisdiction []string `help:"Jurisdiction of a cell to make: eu, us, in, … Repeat it for several; the first is the collector's, where --cell says nothing else." placeholder:"ID" required:""`
 	Ledger       string   `help:"Name of the ledger, first part of every log's origin." default:"local"`
 	Shards       int      `help:"Events logs of each new cell. Fixed once the cell is made." default:"1"`
@@ -328,9 +329,9 @@ func (cmd *initCmd) report(g *global, list []made) error {
 	if cmd.JSON {
 		return json.NewEncoder(g.out).Encode(list)
 	}
-	fmt.Fprintf(g.out, "Data directory %s\n", relative(cmd.Data))
+	fmt.Fprintf(g.out, "Data directory %s\n", g.relative(cmd.Data))
 	for _, m := range list {
-		fmt.Fprintf(g.out, "  %-28s policy for verifiers: %s\n", m.Origin, relative(m.Policy))
+		fmt.Fprintf(g.out, "  %-28s policy for verifiers: %s\n", m.Origin, g.relative(m.Policy))
 	}
 	fmt.Fprintln(g.out, "Keep the keys folders private and backed up; give auditors the policy files.")
 	return nil

@@ -21,6 +21,7 @@ import (
 
 type logMoveCmd struct {
 	dataFlag
+	alone
 	Dir string `arg:"" help:"The new data directory; it is made." placeholder:"DIR" type:"path"`
 }
 

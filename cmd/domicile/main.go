@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"reflect"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -31,6 +33,7 @@ var version = "unknown"
 type cli struct {
 	Init       initCmd       `cmd:"" help:"Make cells: keys, logs, key store, policy files for verifiers."`
 	Normalize  normalizeCmd  `cmd:"" help:"Show what providers' log files become, without a data directory."`
+	Serve      serveCmd      `cmd:"" help:"Serve all cells: search, proofs and logs over HTTP, commands over a socket."`
 	Ingest     ingestCmd     `cmd:"" help:"Bring log files into the cells; return when all of it is provable."`
 	Proof      proofCmd      `cmd:"" help:"Write the proof bundle of one event."`
 	Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
@@ -52,7 +55,10 @@ type global struct {
 	ctx      context.Context
 	in       io.Reader
 	out, err io.Writer
-	terminal bool // stderr is one
+	terminal bool // err is one
+	width    int  // columns of the terminal that out is; 0 where it is none
+	dir      string
+	served   *dataDir // held by this process for longer than the command: it came through the socket
 }
 
 // errPartial makes a command that did its work exit with exitPartial; what was left out has been said.
@@ -60,40 +66,72 @@ var errPartial = errors.New("something was left out")
 
 func main() { os.Exit(run(os.Args[1:])) }
 
+// run is a command that somebody typed.
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("domicile"),
-		kong.Description(description),
-		kong.Vars{"version": "domicile " + version},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.UsageOnError(),
-	)
-	if err != nil {
-		panic(err) // the declarations above are wrong
-	}
+	g := &global{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: isTerminal(os.Stderr), width: columns(os.Stdout)}
+	g.dir, _ = os.Getwd()
+	parser := newParser(g, kong.UsageOnError())
 	kongplete.Complete(parser)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	selected, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "domicile: %v\nRun domicile --help, or domicile COMMAND --help for an example.\n", err)
+		fmt.Fprintf(g.err, "domicile: %v\nRun domicile --help, or domicile COMMAND --help for an example.\n", err)
 		return exitUsage
 	}
-	g := &global{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: isTerminal(os.Stderr)}
+	if code, done := forward(g, selected, args); done {
+		return code
+	}
+	return g.execute(selected)
+}
+
+// newParser makes what reads command lines. Paths are taken to be relative to the command's folder.
+func newParser(g *global, options ...kong.Option) *kong.Kong {
+	parser, err := kong.New(new(cli), append([]kong.Option{
+		kong.Name("domicile"),
+		kong.Description(description),
+		kong.Vars{"version": "domicile " + version},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.NamedMapper("path", pathMapper{g.dir}),
+		kong.Writers(g.out, g.err),
+	}, options...)...)
+	if err != nil {
+		panic(err) // the declarations above are wrong
+	}
+	return parser
+}
+
+// pathMapper puts a folder before relative paths; - stays what it is.
+type pathMapper struct{ dir string }
+
+// Decode implements kong.Mapper.
+func (m pathMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	var path string
+	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
+		return err
+	}
+	if path != "-" && path != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(m.dir, path)
+	}
+	target.SetString(path)
+	return nil
+}
+
+// execute runs a command and says what its exit code is.
+func (g *global) execute(selected *kong.Context) int {
 	switch err := selected.Run(g); {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errPartial):
 		return exitPartial
-	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "domicile: stopped before it was done; what was answered is kept, run it again for the rest")
+	case g.ctx.Err() != nil:
+		fmt.Fprintln(g.err, "domicile: stopped before it was done; what was answered is kept, run it again for the rest")
 		return exitFailed
 	default:
-		fmt.Fprintf(os.Stderr, "domicile: %v\n", err)
+		fmt.Fprintf(g.err, "domicile: %v\n", err)
 		return exitFailed
 	}
 }

@@ -56,7 +56,7 @@ func (cmd *proofCmd) Run(g *global) error {
 	if err := os.WriteFile(cmd.Output, result, 0o600); err != nil { // it may hold event data
 		return err
 	}
-	fmt.Fprintf(g.err, "Wrote %s (%d bytes).\n", relative(cmd.Output), len(result))
+	fmt.Fprintf(g.err, "Wrote %s (%d bytes).\n", g.relative(cmd.Output), len(result))
 	return nil
 }
 
