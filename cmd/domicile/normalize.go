@@ -141,7 +141,7 @@ func (cmd *normalizeCmd) write(out *bufio.Writer, raw normalize.Raw, opt normali
 		case o.Rule != "":
 			from += " (" + o.Rule + ")"
 		}
-		fmt.Fprintf(out, "  %-42s %-44s %s\n", o.Pointer, shorten(values[o.Pointer], 44), from)
+		fmt.Fprintf(out, "  %-42s %-44s %s\n", o.Pointer, clip(values[o.Pointer], 44), from)
 	}
 	return out.WriteByte('\n')
 }
@@ -157,13 +157,6 @@ func valuesOf(event []byte) map[string]string {
 		values[f.Pointer] = string(f.Value)
 	}
 	return values
-}
-
-func shorten(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
 }
 
 func (t *tour) event(form string, e *normalize.Event) {
