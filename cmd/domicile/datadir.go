@@ -15,10 +15,10 @@ type dataFlag struct {
 	Data string `help:"Data directory." env:"DOMICILE_DATA" default:"domicile-data" type:"path" placeholder:"DIR"`
 }
 
-// alone is part of commands that work on a data directory which no server holds.
-type alone struct{}
+// here is part of commands that run where they were typed, whether or not a server holds the data directory.
+type here struct{}
 
-func (alone) needsAlone() {}
+func (here) runsHere() {}
 
 // dataDir is a data directory that this process holds: nobody else writes to it.
 type dataDir struct {

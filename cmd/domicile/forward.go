@@ -108,7 +108,7 @@ func forward(g *global, selected *kong.Context, args []string) (code int, done b
 	}
 	command := node.Target.Addr().Interface()
 	target, ok := command.(interface{ dataPath() string })
-	if _, own := command.(interface{ needsAlone() }); !ok || own || !servedElsewhere(g.ctx, target.dataPath()) {
+	if _, own := command.(interface{ runsHere() }); !ok || own || !servedElsewhere(g.ctx, target.dataPath()) {
 		return 0, false
 	}
 	code, err := sendOrder(g, socketClient(target.dataPath()), args)

@@ -23,7 +23,7 @@ import (
 
 type initCmd struct {
 	dataFlag
-	alone
+	here
 	Jurisdiction []string `help:"Jurisdiction of a cell to make: eu, us, in, … Repeat it for several; the first is the collector's, where --cell says nothing else." placeholder:"ID" required:""`
 	Ledger       string   `help:"Name of the ledger, first part of every log's origin." default:"local"`
 	Shards       int      `help:"Events logs of each new cell. Fixed once the cell is made." default:"1"`

@@ -8,7 +8,7 @@ import (
 
 type logAdoptCmd struct {
 	dataFlag
-	alone
+	here
 	Yes bool `help:"Say that the original is gone for good. A log that goes on in two places forks, and every auditor will see it." required:""`
 }
 

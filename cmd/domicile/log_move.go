@@ -21,7 +21,7 @@ import (
 
 type logMoveCmd struct {
 	dataFlag
-	alone
+	here
 	Dir string `arg:"" help:"The new data directory; it is made." placeholder:"DIR" type:"path"`
 }
 

@@ -14,7 +14,7 @@ import (
 
 type serveCmd struct {
 	dataFlag
-	alone
+	here
 	Listen string        `help:"Address for HTTP. Only a loopback address is taken: whoever reaches it may ask for everything." env:"DOMICILE_LISTEN" default:"127.0.0.1:8480" placeholder:"HOST:PORT"`
 	Drain  time.Duration `help:"How long requests that have begun may take to end once the server is to stop." default:"20s"`
 }
