@@ -46,3 +46,28 @@ func (b bar) done() {
 		b.Finish()
 	}
 }
+
+// newCountBar is newBar for things that are counted; how many there are is known as it goes on.
+func newCountBar(g *global, what string) bar {
+	if !g.terminal {
+		return bar{}
+	}
+	return bar{progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(g.err),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+func (b bar) count(done, total uint64) {
+	if b.ProgressBar == nil || total == 0 {
+		return
+	}
+	if b.GetMax64() != int64(total) {
+		b.ChangeMax64(int64(total))
+	}
+	b.Set64(int64(done))
+}
