@@ -19,7 +19,7 @@ func Program(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			missing(t, "needs the program %q: install it to run this test", name)
+			Missing(t, "needs the program %q: install it to run this test", name)
 		}
 	}
 }
@@ -68,7 +68,8 @@ func Long(t testing.TB) {
 	}
 }
 
-func missing(t testing.TB, format string, args ...any) {
+// Missing skips the test, and fails it in continuous integration. The message says what is missing and how to get it.
+func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf(format, args...)
