@@ -44,13 +44,21 @@ func (c *PayloadCodec) AppendCompressed(dst, joined []byte) []byte {
 // Lines decompresses a payload into its record lines, in leaf order; want is how many there must be. The line of an
 // erased record is empty.
 func (c *PayloadCodec) Lines(compressed []byte, want uint64) ([][]byte, error) {
-	joined, err := c.dec.DecodeAll(compressed, nil)
+	joined, err := c.AppendJoined(nil, compressed, want)
 	if err != nil {
-		return nil, fmt.Errorf("payload does not decompress: %w", err)
+		return nil, err
 	}
-	lines := bytes.Split(joined, []byte("\n"))
-	if uint64(len(lines)) != want {
-		return nil, fmt.Errorf("payload holds %d records, its commit says %d", len(lines), want)
+	return bytes.Split(joined, []byte("\n")), nil
+}
+
+// AppendJoined is Lines in memory of the caller: it appends the lines of a payload to dst, joined by line feeds.
+func (c *PayloadCodec) AppendJoined(dst, compressed []byte, want uint64) ([]byte, error) {
+	joined, err := c.dec.DecodeAll(compressed, dst)
+	if err != nil {
+		return dst, fmt.Errorf("payload does not decompress: %w", err)
 	}
-	return lines, nil
+	if lines := uint64(bytes.Count(joined[len(dst):], []byte("\n"))) + 1; lines != want {
+		return dst, fmt.Errorf("payload holds %d records, its commit says %d", lines, want)
+	}
+	return joined, nil
 }

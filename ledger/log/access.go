@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"fmt"
 
 	"domicile.dev/domicile/ledger"
 )
@@ -34,6 +35,54 @@ func (a *Access) Done(ctx context.Context, records, bytes uint64, set *ledger.Ha
 	}
 	_, err := a.component.Append(ctx, &done)
 	return err
+}
+
+// A reading is one read of event data by the writer itself, logged before it began.
+type reading struct {
+	access         *Access // nil without a control log
+	records, bytes uint64
+}
+
+// beginReading logs that the writer is about to read records in order to recognize repeats.
+func (e *Events) beginReading(ctx context.Context) (*reading, error) {
+	m := e.cfg.Control
+	if m == nil {
+		return new(reading), nil
+	}
+	access, err := m.Intend(ctx, InternalRead(ledger.OpDedupe, m.role, e.cfg.Jurisdiction))
+	if err != nil {
+		return nil, fmt.Errorf("event data is only read once that is logged: %w", err)
+	}
+	return &reading{access: access}, nil
+}
+
+// read counts a line that was read.
+func (r *reading) read(line []byte) {
+	r.records++
+	r.bytes += uint64(len(line))
+}
+
+// each is a function for Reader.Records that counts and parses what is left of the records.
+func (r *reading) each(next func(index uint64, rec *ledger.Record) error) func(uint64, []byte) error {
+	return func(index uint64, line []byte) error {
+		if len(line) == 0 {
+			return nil // erased
+		}
+		r.read(line)
+		rec, err := ledger.ParseRecord(line)
+		if err != nil {
+			return err
+		}
+		return next(index, rec)
+	}
+}
+
+// end logs what was read, also when the writer is being closed.
+func (r *reading) end(ctx context.Context) error {
+	if r.access == nil {
+		return nil
+	}
+	return r.access.Done(context.WithoutCancel(ctx), r.records, r.bytes, nil)
 }
 
 // InternalRead is the access entry of a read whose bytes stay in the cell's own process.

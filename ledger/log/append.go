@@ -37,6 +37,9 @@ func (e *Events) commitNew(ctx context.Context, fresh []*waiting) error {
 		Time: grown.time, Payloads: payloads, Duplicates: e.repeats, Collectors: e.marks.header(), Ahead: e.window.aheadIndexes(),
 	}
 	err = e.commitGrown(ctx, header, grown.growth, func() error {
+		if e.cfg.Committed != nil {
+			e.cfg.Committed(e.head.Seq)
+		}
 		// Findings come before the batch entry that binds their events, so a writer that starts knows which may be
 		// missing; and the batch entry can come as soon as the publisher hears of the commit.
 		if grown.conflicts > 0 {

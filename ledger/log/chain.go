@@ -17,6 +17,10 @@ import (
 // ErrNoLog is wrapped by the error for a log that has no commit 0.
 var ErrNoLog = errors.New("there is no log")
 
+// ErrNoCommit is wrapped by the error for a commit that is not there. Whoever follows a log asks for the one after the
+// newest that it knows, and finds out so that there is none yet.
+var ErrNoCommit = errors.New("the commit is missing")
+
 // A chain is the commits of one log, as they lie in its locked store.
 type chain struct {
 	locked store.Store
@@ -137,7 +141,7 @@ func (c chain) header(ctx context.Context, seq uint64) (*ledger.Header, string, 
 // unreadable is the error for a commit that should be there.
 func unreadable(key string, err error) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("%s: the commit is missing, restore it: %w", key, err)
+		return fmt.Errorf("%s: %w, restore it if it was ever there: %w", key, ErrNoCommit, err)
 	}
 	return fmt.Errorf("%s: %w", key, err)
 }

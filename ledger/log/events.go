@@ -3,7 +3,6 @@ package log
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -31,12 +30,22 @@ type EventsConfig struct {
 	CarryMarks   time.Duration // how long a mark outlives its last message when the log is opened again; 0 means an hour
 	MarksEvery   time.Duration // bounds how often a commit is made for marks and repeats alone; 0 means 10 seconds
 	BatchEvery   time.Duration // bounds how often a busy log writes a batch entry; 0 means a minute
-	Lookup       Lookup        // finds events that the window does not hold; nil reads the log itself
 	Control      *Component    // writes batch entries, findings and the access entries of its own reads
 	Jurisdiction string        // of the cell, for access entries
 	LastBatch    *custody.Batch
-	Renormalize  func(event []byte) (content ledger.Hash, err error) // normalizes an event's raw data again; may be nil
-	Reject       func(ctx context.Context, m *Message, reason error) error
+
+	// Lookup finds events that the window does not hold; nil reads the log itself. Where an event that it finds has other
+	// content, Renormalize tells the content that the stored event's raw data has today, and Others opens the cell's
+	// other logs to read it from. Without them, content that differs is another event's.
+	Lookup      Lookup
+	Renormalize func(event []byte) (content ledger.Hash, err error)
+	Others      func(ctx context.Context, origin string) (*Reader, error)
+
+	// Reject keeps what is no event of this log. Without it such an event stops the log.
+	Reject func(ctx context.Context, m *Message, reason error) error
+	// Committed, if not nil, is told of each commit once it is durable, so that nobody has to poll for it. It must not
+	// block; whoever opens the log catches up by itself.
+	Committed func(seq uint64)
 }
 
 func (c *EventsConfig) defaults() {
@@ -90,6 +99,10 @@ type Events struct {
 	renamer preparer
 
 	batches *batches
+
+	// Why events wait: the look-up does not answer, or a stored event cannot be read to compare with.
+	lookups     trouble
+	comparisons trouble
 }
 
 // submission is one call of Append.
@@ -150,7 +163,7 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 		return nil, err
 	}
 	if e.lookup = cfg.Lookup; e.lookup == nil {
-		e.scan = newScanLookup(e.reader)
+		e.scan = newScanLookup(e.reader, e.beginReading)
 		e.lookup = e.scan
 	}
 	if cfg.LastBatch != nil {
@@ -237,9 +250,6 @@ func (e *Events) Close() error {
 	return cmp.Or(e.err(), err)
 }
 
-// lookupAgain is how long events wait before they are looked up once more, if nothing else comes.
-var lookupAgain = time.Second
-
 // run commits. It owns the window, the marks and the tree.
 func (e *Events) run(ctx context.Context) error {
 	moved := time.Now()
@@ -249,7 +259,7 @@ func (e *Events) run(ctx context.Context) error {
 		}
 		var retry <-chan time.Time
 		if len(e.waiting) > 0 {
-			retry = time.After(lookupAgain)
+			retry = time.After(soonest(&e.lookups, &e.comparisons))
 		}
 		queue := e.queue
 		if len(e.waiting) > e.cfg.MaxWaiting {
@@ -505,7 +515,7 @@ func (e *Events) accounted(m *Message, want uint64) bool {
 // repeat answers a message that was dealt with before.
 func (e *Events) repeat(m *Message) Result {
 	r := Result{Status: Repeat, UID: m.UID}
-	h, ok := e.window.uids[uidKey(m.UID)]
+	h, ok := e.window.uids[UIDKey(m.UID)]
 	if !ok {
 		return r
 	}
@@ -514,10 +524,10 @@ func (e *Events) repeat(m *Message) Result {
 	if err != nil {
 		return r
 	}
-	content := keyOf(ledger.ContentHash(fields))
+	content := ContentKey(fields)
 	for n := 2; ok && h.content != content; n++ {
 		r.UID = sameUID(m.UID, n)
-		h, ok = e.window.uids[uidKey(r.UID)]
+		h, ok = e.window.uids[UIDKey(r.UID)]
 	}
 	if !ok {
 		return Result{Status: Repeat, UID: m.UID}
@@ -554,32 +564,4 @@ func (e *Events) settleOne(s *submission, at int, r Result) {
 	if r.Status == Duplicate || r.Status == Repeat {
 		e.repeats++
 	}
-}
-
-// errNoWindow wraps why appending cannot begin.
-var errNoWindow = errors.New("the window of recent uids cannot be read back, so repeats could not be recognized: appending waits")
-
-// loadWindow reads the duplicate window back. It reads event data, so that is logged before.
-func (e *Events) loadWindow(ctx context.Context) error {
-	if e.head.Size == 0 || e.cfg.Control == nil {
-		return e.readWindow(ctx)
-	}
-	access, err := e.cfg.Control.Intend(ctx, InternalRead(ledger.OpDedupe, e.cfg.Control.role, e.cfg.Jurisdiction))
-	if err != nil {
-		return err
-	}
-	if err := e.readWindow(ctx); err != nil {
-		return errors.Join(err, access.Done(context.WithoutCancel(ctx), 0, 0, nil))
-	}
-	return access.Done(context.WithoutCancel(ctx), uint64(len(e.window.uids)), 0, nil)
-}
-
-func (e *Events) readWindow(ctx context.Context) error {
-	w, err := readWindow(ctx, e)
-	if err != nil {
-		return fmt.Errorf("log %s: %w: %w", e.origin, errNoWindow, err)
-	}
-	e.window = w
-	e.batches.release()
-	return nil
 }

@@ -94,8 +94,8 @@ func TestWhatIsLookedUp(t *testing.T) {
 	lookup.calls = nil
 	inWindow, older, atSkew, beyond := message(9, day.Add(9*time.Hour)), message(50, day), message(51, w0.Add(skew)), message(52, w0.Add(skew+time.Millisecond))
 	c.want(c.append(events, numbered(sourceB, 0, inWindow, older, atSkew, beyond)), Duplicate, Committed, Committed, Committed)
-	if want := []string{older.UID, atSkew.UID}; !slices.Equal(lookup.calls, want) {
-		t.Errorf("looked up %q, want %q", lookup.calls, want)
+	if want := []key{UIDKey(older.UID), UIDKey(atSkew.UID)}; !slices.Equal(lookup.calls, want) {
+		t.Errorf("looked up %x, want %x", lookup.calls, want)
 	}
 	c.flushLogs(control, events)
 	c.closeLogs(control, events)
@@ -134,7 +134,7 @@ func TestFutureEventsAreHeld(t *testing.T) {
 				lookup.mu.Lock()
 				lookup.calls, lookup.found = nil, map[string]Found{}
 				if !held[i] {
-					lookup.found[future.UID] = Found{Origin: testEvents, Index: 0, Content: contentHash(t, future.Event)}
+					lookup.found[future.UID] = Found{Origin: testEvents, Index: 0, Content: contentKey(t, future.Event)}
 				}
 				lookup.mu.Unlock()
 				c.want(c.append(events, numbered(sourceA, next, future)), Duplicate)

@@ -2,63 +2,48 @@ package log
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"domicile.dev/domicile/ledger"
 )
 
-// scanLookup answers a look-up from the log itself: it reads every payload before the window once, remembers the uids,
-// and reads the record of one that is asked for again. It is correct and needs no index, but it holds 40 bytes a uid
-// and its first answer takes as long as reading those payloads; an index does better.
-//
-// It knows one log. That is all logs of a cell as long as a uid always goes to the same shard, that is within one
-// generation of the topic.
-type scanLookup struct {
-	reader *Reader
-	uids   map[key]uint64 // leaf index
-	next   uint64         // commit that was not read yet
-	built  bool
+// ErrLookup is wrapped by a Lookup that cannot answer now: events that need it wait, others go on.
+var ErrLookup = errors.New("look-up of older events cannot answer")
+
+// A Lookup finds committed events that the window does not hold, by their uids, over all logs of the cell. It is a table
+// of (uid, log, leaf index, content), kept as long as the leaves, with a row for every record as it was committed (an
+// event that was renamed to …~2 stands under that uid). Uid and content are what Keys gives: no event data.
+type Lookup interface {
+	// Find returns every row of these uids. It fails with ErrLookup unless the table holds every commit of the log
+	// origin up to and including through; rows of commits after that, and of other logs, are returned where it has
+	// them. The writer asks once for all events of a commit, so there may be some more uids than a commit has records.
+	Find(ctx context.Context, origin string, through uint64, uids [][16]byte) ([]Found, error)
 }
 
-func newScanLookup(r *Reader) *scanLookup { return &scanLookup{reader: r, uids: make(map[key]uint64)} }
-
-// hand takes uids that the window let go, of commits before s0, so that they need not be read back.
-func (s *scanLookup) hand(gone map[key]held, s0 uint64) {
-	if !s.built {
-		return // it is going to read all of them on the first question
-	}
-	for uid, h := range gone {
-		s.uids[uid] = h.index
-	}
-	s.next = s0
+// Found is a committed event.
+type Found struct {
+	UID     [16]byte
+	Origin  string
+	Index   uint64
+	Content [16]byte
 }
 
-// Find implements Lookup.
-func (s *scanLookup) Find(ctx context.Context, uid string, before uint64) (Found, bool, error) {
-	for ; s.next < before; s.next++ {
-		err := s.reader.records(ctx, s.next, func(index uint64, rec *ledger.Record) error {
-			uid, _, err := identity(rec)
-			if err == nil {
-				s.uids[uidKey(uid)] = index
-			}
-			return err
-		})
-		if err != nil {
-			return Found{}, false, fmt.Errorf("%w: reading commit %d: %w", ErrLookup, s.next, err)
-		}
-	}
-	s.built = true
-	index, ok := s.uids[uidKey(uid)]
-	if !ok {
-		return Found{}, false, nil
-	}
-	line, err := s.reader.Record(ctx, index)
+// key is what the window knows a uid or a content by: the first 16 bytes of its SHA-256.
+type key = [16]byte
+
+// UIDKey is what window and look-up know a uid by: the first 16 bytes of its SHA-256.
+func UIDKey(uid string) [16]byte { return keyOf(ledger.UIDHash(uid)) }
+
+// ContentKey is what window and look-up know the content of an event by: the first 16 bytes of ledger.ContentHash.
+func ContentKey(fields []ledger.Field) [16]byte { return keyOf(ledger.ContentHash(fields)) }
+
+// Keys returns UIDKey and ContentKey of a record: what a Lookup holds of it.
+func Keys(rec *ledger.Record) (uid, content [16]byte, err error) {
+	name, _, err := identity(rec)
 	if err != nil {
-		return Found{}, false, fmt.Errorf("%w: reading record %d: %w", ErrLookup, index, err)
+		return uid, content, err
 	}
-	rec, err := ledger.ParseRecord(line)
-	if err != nil {
-		return Found{}, false, fmt.Errorf("%w: record %d: %w", ErrLookup, index, err)
-	}
-	return Found{Origin: s.reader.origin, Index: index, Content: ledger.ContentHash(rec.Fields), Record: line}, true, nil
+	return UIDKey(name), ContentKey(rec.Fields), nil
 }
+
+func keyOf(h ledger.Hash) key { return key(h[:16]) }

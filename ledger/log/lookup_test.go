@@ -18,21 +18,27 @@ import (
 type lookupStub struct {
 	mu     sync.Mutex
 	err    error
-	found  map[string]Found
-	calls  []string
+	found  map[string]Found // by uid
+	calls  []key            // uids that were asked for
+	asked  int              // how often Find was called
 	called chan struct{}
 }
 
-func (l *lookupStub) Find(_ context.Context, uid string, _ uint64) (Found, bool, error) {
+func (l *lookupStub) Find(_ context.Context, origin string, through uint64, uids [][16]byte) (list []Found, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.calls = append(l.calls, uid)
+	l.asked++
+	l.calls = append(l.calls, uids...)
 	if l.called != nil {
 		close(l.called)
 		l.called = nil
 	}
-	f, ok := l.found[uid]
-	return f, ok, l.err
+	for uid, f := range l.found {
+		if f.UID = UIDKey(uid); slices.Contains(uids, f.UID) {
+			list = append(list, f)
+		}
+	}
+	return list, l.err
 }
 
 func (l *lookupStub) set(err error) {
@@ -44,11 +50,11 @@ func (l *lookupStub) set(err error) {
 // awaitCalls returns when Find was called so often.
 func (l *lookupStub) awaitCalls(t *testing.T, n int) {
 	t.Helper()
-	l.await(t, func(calls []string) bool { return len(calls) >= n })
+	l.await(t, func(calls []key) bool { return len(calls) >= n })
 }
 
 // await returns when what was asked for is enough; it asks so after each call.
-func (l *lookupStub) await(t *testing.T, enough func(calls []string) bool) {
+func (l *lookupStub) await(t *testing.T, enough func(calls []key) bool) {
 	t.Helper()
 	for {
 		l.mu.Lock()
@@ -67,13 +73,13 @@ func (l *lookupStub) await(t *testing.T, enough func(calls []string) bool) {
 	}
 }
 
-func contentHash(t tb, event []byte) ledger.Hash {
+func contentKey(t tb, event []byte) key {
 	t.Helper()
 	fields, err := ledger.CutFields(event, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ledger.ContentHash(fields)
+	return ContentKey(fields)
 }
 
 // While the look-up cannot answer, the events that need it wait and hold their marks; others go on.
@@ -120,14 +126,14 @@ func TestLookupThatCannotAnswer(t *testing.T) {
 	c.want(c.append(events, numbered(sourceA, 13, message(13, clock.Now()))), Committed)
 	// Beyond MaxWaiting nothing more is read.
 	old := send(numbered(sourceB, 0, message(60, day), message(61, day)))
-	lookup.await(t, func(calls []string) bool { return slices.Contains(calls, message(61, day).UID) })
+	lookup.await(t, func(calls []key) bool { return slices.Contains(calls, UIDKey(message(61, day).UID)) })
 	before := events.Reader()
 	late := send(numbered(other, 1, message(14, clock.Now())))
 	flush, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	go func() {
 		seen := 0
-		lookup.await(t, func(calls []string) bool { seen++; return seen > 6 }) // several rounds of trying again, in which the queue was not read
+		lookup.await(t, func(calls []key) bool { seen++; return seen > 6 }) // several rounds of trying again, in which the queue was not read
 		cancel(enough)
 	}()
 	if err := events.Flush(flush); !errors.Is(err, enough) {
@@ -138,7 +144,7 @@ func TestLookupThatCannotAnswer(t *testing.T) {
 	}
 	lookup.mu.Lock()
 	lookup.err, lookup.found = nil, map[string]Found{
-		message(3, day.Add(3*time.Hour)).UID: {Origin: testEvents, Index: 3, Content: contentHash(t, message(3, day.Add(3*time.Hour)).Event)},
+		message(3, day.Add(3*time.Hour)).UID: {Origin: testEvents, Index: 3, Content: contentKey(t, message(3, day.Add(3*time.Hour)).Event)},
 	}
 	lookup.mu.Unlock()
 	for _, a := range []struct {

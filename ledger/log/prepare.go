@@ -100,7 +100,7 @@ func prepare(list []*waiting) (wait func()) {
 }
 
 func (p *preparer) one(m *Message, salt *[32]byte) prepared {
-	out := prepared{Message: m, salt: *salt, made: true, uid: uidKey(m.UID)}
+	out := prepared{Message: m, salt: *salt, made: true, uid: UIDKey(m.UID)}
 	var err error
 	if p.fields, err = p.cutter.Cut(m.Event, p.fields[:0]); err != nil {
 		out.refused = err
@@ -119,7 +119,7 @@ func (p *preparer) one(m *Message, salt *[32]byte) prepared {
 	if out.refused = p.canBind(m.Class, m.Region); out.refused != nil {
 		return out
 	}
-	out.content = keyOf(ledger.ContentHash(p.fields))
+	out.content = ContentKey(p.fields)
 	out.leaf = p.encode(leaf)
 	out.hash = tile.LeafHash(out.leaf)
 	return out

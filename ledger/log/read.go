@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,27 +24,29 @@ type Reader struct {
 	keys      store.Keys // nil: records cannot be read
 	verifiers note.Verifiers
 
+	openers sync.Pool // of *opener
+
 	mu     sync.Mutex
-	codec  *ledger.PayloadCodec
-	cached struct { // the payload that was read last: neighbours are often asked for together
-		key   string
+	cached struct { // the payload that Record read last: neighbours are often asked for together
 		first uint64
 		lines [][]byte
 	}
 }
 
+// An opener decompresses payloads. Each reading goroutine has one.
+type opener struct {
+	codec  *ledger.PayloadCodec
+	joined []byte // memory for Records
+}
+
 // NewReader reads the log that cfg names.
 func NewReader(cfg Config, keys store.Keys) (*Reader, error) {
-	codec, err := ledger.NewPayloadCodec()
-	if err != nil {
-		return nil, err
-	}
 	verifier, err := note.NewVerifier(cfg.VKey)
 	if err != nil {
 		return nil, fmt.Errorf("log %s: its key: %w", cfg.Origin, err)
 	}
 	return &Reader{
-		chain: chain{cfg.Locked, cfg.Origin}, open: cfg.Open, keys: keys, codec: codec, verifiers: note.VerifierList(verifier),
+		chain: chain{cfg.Locked, cfg.Origin}, open: cfg.Open, keys: keys, verifiers: note.VerifierList(verifier),
 	}, nil
 }
 
@@ -60,13 +63,13 @@ func (r *Reader) Head(ctx context.Context) (*ledger.Header, error) {
 	return header, err
 }
 
-// Header returns the header of a commit.
+// Header returns the header of a commit; ErrNoCommit if there is none.
 func (r *Reader) Header(ctx context.Context, seq uint64) (*ledger.Header, error) {
 	header, _, err := r.header(ctx, seq)
 	return header, err
 }
 
-// Commit returns a commit with its leaves.
+// Commit returns a commit with its leaves; ErrNoCommit if there is none.
 func (r *Reader) Commit(ctx context.Context, seq uint64) (*ledger.Commit, error) {
 	return r.read(ctx, seq)
 }
@@ -188,8 +191,37 @@ func (r *Reader) commitOfIndex(ctx context.Context, index uint64) (*ledger.Heade
 	return header, nil
 }
 
-// payload reads, checks, decrypts and decompresses one payload.
+// payload returns the lines of one payload, and keeps them for Record.
 func (r *Reader) payload(ctx context.Context, p *ledger.Payload) ([][]byte, error) {
+	compressed, err := r.unseal(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	o, err := r.opener()
+	if err != nil {
+		return nil, err
+	}
+	defer r.openers.Put(o)
+	lines, err := o.codec.Lines(compressed, p.Records)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.key(p.Key), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cached.first, r.cached.lines = p.First, lines
+	return lines, nil
+}
+
+func (r *Reader) opener() (*opener, error) {
+	if o, ok := r.openers.Get().(*opener); ok {
+		return o, nil
+	}
+	codec, err := ledger.NewPayloadCodec()
+	return &opener{codec: codec}, err
+}
+
+// unseal reads, checks and decrypts one payload.
+func (r *Reader) unseal(ctx context.Context, p *ledger.Payload) (compressed []byte, err error) {
 	key := r.key(p.Key)
 	if r.keys == nil {
 		return nil, fmt.Errorf("%s: no key store was given", key)
@@ -211,45 +243,54 @@ func (r *Reader) payload(ctx context.Context, p *ledger.Payload) ([][]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: its key: %w", key, err)
 	}
-	compressed, err := store.Unseal(payloadKey, sealed, ledger.PayloadAssociatedData(r.origin, p.First))
+	compressed, err = store.Unseal(payloadKey, sealed, ledger.PayloadAssociatedData(r.origin, p.First))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	lines, err := r.codec.Lines(compressed, p.Records)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	r.cached.key, r.cached.first, r.cached.lines = key, p.First, lines
-	return lines, nil
+	return compressed, nil
 }
 
-// records calls yield for every record of a commit, in leaf order; erased ones are left out.
-func (r *Reader) records(ctx context.Context, seq uint64, yield func(index uint64, rec *ledger.Record) error) error {
+// Records calls each with the exact payload line of every record of a commit, in leaf order. The line of an erased
+// record is empty. A line is valid during the call only. A commit that is not there is ErrNoCommit.
+//
+// A payload that cannot be read any more is passed over, and what is left of the commit is read all the same; the error
+// that is returned at the end then wraps ErrNoRecord and names the payload. Any other error, of each too, ends it.
+//
+// Lines are event data: the access is logged before, by whoever calls this.
+func (r *Reader) Records(ctx context.Context, seq uint64, each func(index uint64, line []byte) error) error {
 	header, _, err := r.header(ctx, seq)
 	if err != nil {
 		return err
 	}
-	for _, p := range header.Payloads {
-		lines, err := r.payload(ctx, &p)
+	o, err := r.opener()
+	if err != nil {
+		return err
+	}
+	defer r.openers.Put(o)
+	var gone []error
+	for i := range header.Payloads {
+		p := &header.Payloads[i]
+		compressed, err := r.unseal(ctx, p)
+		if errors.Is(err, ErrNoRecord) {
+			gone = append(gone, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		for i, line := range lines {
-			if len(line) == 0 {
-				continue
+		if o.joined, err = o.codec.AppendJoined(o.joined[:0], compressed, p.Records); err != nil {
+			return fmt.Errorf("%s: %w", r.key(p.Key), err)
+		}
+		rest := o.joined
+		for index := p.First; index < p.First+p.Records; index++ {
+			line, after, _ := bytes.Cut(rest, []byte("\n"))
+			if err := each(index, line[:len(line):len(line)]); err != nil {
+				return fmt.Errorf("%s: record %d: %w", r.key(p.Key), index, err)
 			}
-			rec, err := ledger.ParseRecord(line)
-			if err != nil {
-				return fmt.Errorf("%s: record %d: %w", r.key(p.Key), p.First+uint64(i), err)
-			}
-			if err := yield(p.First+uint64(i), rec); err != nil {
-				return fmt.Errorf("%s: record %d: %w", r.key(p.Key), p.First+uint64(i), err)
-			}
+			rest = after
 		}
 	}
-	return nil
+	return errors.Join(gone...)
 }
 
 // FindUID looks an event up by its uid by reading the payloads from the newest on. It is what is left without an
@@ -260,12 +301,12 @@ func (r *Reader) FindUID(ctx context.Context, uid string) (index uint64, ok bool
 		return 0, false, err
 	}
 	for ; ; seq-- {
-		err := r.records(ctx, seq, func(i uint64, rec *ledger.Record) error {
+		err := r.Records(ctx, seq, new(reading).each(func(i uint64, rec *ledger.Record) error {
 			if got, _, err := identity(rec); err == nil && got == uid {
 				index, ok = i, true
 			}
 			return nil
-		})
+		}))
 		if err != nil && !errors.Is(err, ErrNoRecord) {
 			return 0, false, err
 		}

@@ -1,21 +1,10 @@
 package log
 
 import (
-	"context"
-	"errors"
 	"math"
 	"strconv"
 	"time"
-
-	"domicile.dev/domicile/ledger"
 )
-
-// key is what the window knows a uid or a content by: the first 16 bytes of its SHA-256.
-type key [16]byte
-
-func keyOf(h ledger.Hash) key { return key(h[:16]) }
-
-func uidKey(uid string) key { return keyOf(ledger.UIDHash(uid)) }
 
 // A held uid is one that the window can decide about.
 type held struct {
@@ -137,24 +126,6 @@ func (w *window) aheadIndexes() []uint64 {
 		indexes = append(indexes, a.index)
 	}
 	return indexes
-}
-
-// ErrLookup is wrapped by a Lookup that cannot answer now: events that need it wait, others go on.
-var ErrLookup = errors.New("look-up of older events cannot answer")
-
-// A Lookup finds committed events that the window does not hold, over all logs of the cell. It is complete through the
-// commit before the one that Find is told of, and kept as long as the leaves. It fails with ErrLookup while it cannot
-// be complete.
-type Lookup interface {
-	Find(ctx context.Context, uid string, before uint64) (found Found, ok bool, err error)
-}
-
-// Found is a committed event.
-type Found struct {
-	Origin  string
-	Index   uint64
-	Content ledger.Hash // of ledger.ContentHash, in its first 16 bytes at least
-	Record  []byte      // the record line; of an event in the log that asks it may be missing
 }
 
 // sameUID names the n-th event of a uid: both are kept when two events claim one, the second as …~2.
