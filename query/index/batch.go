@@ -13,8 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// A batch is the rows of one commit or of several in a row, as columns. Its strings share the memory of the payloads
-// that they were read from until it is sent.
+// A batch is the rows of one commit or of several in a row, as columns.
 type batch struct {
 	origin     string
 	from, next uint64 // commits [from, next)
@@ -22,6 +21,7 @@ type batch struct {
 	size       uint64
 	lastHash   string // of the header line of the last commit: says which history this is
 	bytes      int    // of record lines
+	lines      []byte // where the next line is kept
 
 	eventRows eventColumns
 	uidRows   uidColumns
@@ -56,6 +56,19 @@ type uidColumns struct {
 }
 
 func (b *batch) rows() int { return len(b.eventRows.time) }
+
+// linesChunk is how much memory for lines is made at a time.
+const linesChunk = 4 << 20
+
+// keep copies a line, whose bytes are valid only while it is read. The columns of its row share the copy.
+func (b *batch) keep(line []byte) []byte {
+	if len(line) > cap(b.lines)-len(b.lines) {
+		b.lines = make([]byte, 0, max(linesChunk, len(line))) // rows hold what they have of the one before
+	}
+	from := len(b.lines)
+	b.lines = append(b.lines, line...)
+	return b.lines[from:len(b.lines):len(b.lines)]
+}
 
 // add appends a row.
 func (b *batch) add(r *row) {

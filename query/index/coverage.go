@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -126,14 +125,7 @@ func (x *Index) clear(ctx context.Context, table, origin string, s span) error {
 // stop ends inserts that an earlier process or connection left behind: they would come after the count.
 func (x *Index) stop(ctx context.Context) error {
 	const query = "KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC"
-	rows, err := x.conn.Query(ctx, query, clickhouse.Named("prefix", x.queryPrefix()))
-	if err != nil {
-		return explain("ending inserts that were left behind", err)
-	}
-	for rows.Next() {
-	}
-	rows.Close()
-	return explain("ending inserts that were left behind", rows.Err())
+	return explain("ending inserts that were left behind", x.conn.Exec(ctx, query, clickhouse.Named("prefix", x.queryPrefix())))
 }
 
 // holds reports how many rows a table has of some leaves, and whether that is each of them once.
@@ -142,20 +134,6 @@ func (x *Index) holds(ctx context.Context, table, origin string, s span) (rows u
 	var sum uint64
 	err = x.conn.QueryRow(ctx, fmt.Sprintf(query, table), clickhouse.Named("log", origin), clickhouse.Named("first", s.first), clickhouse.Named("size", s.size)).Scan(&rows, &sum)
 	return rows, rows == s.size-s.first && sum == hashSum(s.first, s.size), explain("counting the rows of "+table, err)
-}
-
-// records calls each for every record of a commit, in leaf order; the line of an erased one is empty.
-func records(ctx context.Context, r *log.Reader, header *ledger.Header, each func(index uint64, line []byte) error) error {
-	for i := header.First; i < header.Size; i++ {
-		line, err := r.Record(ctx, i)
-		if err != nil && !errors.Is(err, log.ErrNoRecord) {
-			return err
-		}
-		if err := each(i, line); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // started is when the server began to run, in seconds of its own clock.

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"domicile.dev/domicile/internal/rawjson"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/log"
 )
 
 // A row is what the tables hold of one leaf. Its strings and record may share the memory of the record line.
@@ -42,8 +42,8 @@ type row struct {
 	uidKey, content key
 }
 
-// A key is the first half of a SHA-256 hash.
-type key [16]byte
+// A key is what the ledger knows a uid or a content by (log.UIDKey, log.ContentKey).
+type key = [16]byte
 
 // maxValue bounds what a column keeps of one value, in bytes. It is above what providers allow (an ARN has 2,048
 // characters at most); what is longer is cut, and no filter can ask for it.
@@ -122,8 +122,7 @@ func (d *deriver) derive(r *row, line []byte) error {
 	d.app, d.cloudRegion, d.whole = "", "", ""
 	d.take(r)
 	r.uid = clipValue(d.whole)
-	r.uidKey = half(sha256.Sum256([]byte(d.whole)))
-	r.content = half(ledger.ContentHash(d.fields))
+	r.uidKey, r.content = log.UIDKey(d.whole), log.ContentKey(d.fields)
 	if len(r.actors) == 0 && d.app != "" {
 		r.actors = d.one(d.app)
 	}
@@ -346,11 +345,6 @@ func (d *deriver) resource(r *row, v []byte) {
 			}
 		}
 	}
-}
-
-func half(h ledger.Hash) (k key) {
-	copy(k[:], h[:])
-	return k
 }
 
 func or(s, otherwise string) string {

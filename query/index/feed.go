@@ -14,7 +14,6 @@ import (
 
 	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/ledger/log"
-	"domicile.dev/domicile/ledger/store"
 )
 
 // FeedState says how far a log is indexed.
@@ -292,7 +291,7 @@ func (f *feed) produce(ctx context.Context, seq uint64, wake <-chan struct{}, ba
 	}
 	for {
 		header, err := f.r.Header(ctx, seq)
-		if errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, log.ErrNoCommit) {
 			if err := give(); err != nil || wake == nil {
 				return err
 			}
@@ -337,41 +336,52 @@ func (f *feed) read(ctx context.Context, b *batch, d *deriver, header *ledger.He
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
-	var leaves [][]byte // of the commit, read only where something was erased
 	next := header.First
-	err = records(ctx, f.r, header, func(index uint64, line []byte) error {
-		if index != next {
+	err = f.r.Records(ctx, header.Seq, func(index uint64, line []byte) error {
+		if index < next || index >= header.Size {
 			return fmt.Errorf("record %d comes where %d should", index, next)
 		}
-		next++
 		f.records++
 		f.bytes += uint64(len(line))
+		if len(line) == 0 {
+			return nil // erased: filled in with what comes after it
+		}
+		if err := f.erased(ctx, b, header, next, index); err != nil {
+			return err
+		}
+		next = index + 1
 		row := row{index: index, commit: header.Seq}
-		if len(line) > 0 {
-			if err := d.derive(&row, line); err != nil {
-				return fmt.Errorf("record %d: %w", index, err)
-			}
-			b.add(&row)
-			return nil
-		}
-		if leaves == nil {
-			commit, err := f.r.Commit(ctx, header.Seq)
-			if err != nil {
-				return err
-			}
-			leaves = commit.Leaves
-		}
-		if err := eraseRow(&row, leaves[index-header.First]); err != nil {
-			return fmt.Errorf("leaf %d: %w", index, err)
+		if err := d.derive(&row, b.keep(line)); err != nil {
+			return fmt.Errorf("record %d: %w", index, err)
 		}
 		b.add(&row)
 		return nil
 	})
-	if err == nil && next != header.Size {
-		err = fmt.Errorf("its records end before %d", next)
+	// A payload that is gone leaves leaves without records, like erased ones.
+	if err == nil || errors.Is(err, log.ErrNoRecord) {
+		err = f.erased(ctx, b, header, next, header.Size)
 	}
 	if err != nil {
 		return fmt.Errorf("log %s: commit %d: %w", f.origin, header.Seq, err)
+	}
+	return nil
+}
+
+// erased appends rows for leaves [from, to) of a commit, whose records are not there any more.
+func (f *feed) erased(ctx context.Context, b *batch, header *ledger.Header, from, to uint64) error {
+	if from == to {
+		return nil
+	}
+	commit, err := f.r.Commit(ctx, header.Seq)
+	if err != nil {
+		return err
+	}
+	for index := from; index < to; index++ {
+		row := row{index: index, commit: header.Seq}
+		if err := eraseRow(&row, commit.Leaves[index-header.First]); err != nil {
+			return fmt.Errorf("leaf %d: %w", index, err)
+		}
+		b.add(&row)
 	}
 	return nil
 }

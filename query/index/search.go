@@ -3,7 +3,6 @@ package index
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"math"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"domicile.dev/domicile/ledger/log"
 )
 
 // A Position is where an event stands among all of a cell. Answers are in descending order of it.
@@ -150,7 +151,7 @@ func (x *Index) withRecords(ctx context.Context, found []Row) ([]Row, error) {
 func (x *Index) ByUID(ctx context.Context, uid string) ([]Row, error) {
 	ctx, cancel := x.bounded(ctx)
 	defer cancel()
-	k := half(sha256.Sum256([]byte(uid)))
+	k := log.UIDKey(uid)
 	const places = "SELECT time, log, leaf_index, '', '' FROM uids WHERE uid_key = unhex({key:String})"
 	found, err := x.read(ctx, places, []any{clickhouse.Named("key", fmt.Sprintf("%x", k[:]))})
 	if err != nil || len(found) == 0 {
