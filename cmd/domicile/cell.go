@@ -25,7 +25,8 @@ type cell struct {
 	stores       *store.Cell
 	control      *log.Control
 
-	shards []*log.Events // by shard; nil while closed
+	shards    []*log.Events   // by shard; nil while closed
+	committed []chan struct{} // of each shard: wakes whoever follows its commits
 
 	mu         sync.Mutex // of the components: ingest and the writers start them too
 	components map[string]*log.Component
@@ -44,6 +45,7 @@ var (
 	writerComponent    = component{"ledger", ledger.RoleWriter}       // batch entries, findings
 	collectorComponent = component{"collector", ledger.RoleCollector} // quarantine
 	commandComponent   = component{"command", ledger.RoleCommand}     // access by commands
+	indexerComponent   = component{"indexer", ledger.RoleIndexer}     // reads of the index's own
 )
 
 // readCell opens the stores of a cell and no log: what it is asked to read, it reads beside whoever writes.
@@ -52,10 +54,14 @@ func (d *dataDir) readCell(row *config.Cell) (*cell, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cell %s: %w", row.Jurisdiction, err)
 	}
-	return &cell{
+	c := &cell{
 		jurisdiction: row.Jurisdiction, row: row, dir: d, stores: stores,
 		shards: make([]*log.Events, row.Shards), components: make(map[string]*log.Component),
-	}, nil
+	}
+	for range c.shards {
+		c.committed = append(c.committed, make(chan struct{}, 1))
+	}
+	return c, nil
 }
 
 func openCell(ctx context.Context, d *dataDir, row *config.Cell) (*cell, error) {
@@ -152,7 +158,16 @@ func (c *cell) events(ctx context.Context, shard int) (*log.Events, error) {
 		Config: cfg, Keys: c.stores.Keys, Control: writer, Jurisdiction: c.jurisdiction,
 		MaxRecords: conf.Commit.Records, MaxBytes: conf.Commit.Bytes, Age: time.Duration(conf.Commit.Age),
 		Skew: time.Duration(conf.Skew), Window: conf.Window, BatchEvery: time.Duration(conf.Batch),
-		Renormalize: renormalize, Reject: c.reject,
+		Renormalize: renormalize, Reject: c.reject, Others: c.reader,
+		Committed: func(uint64) {
+			select {
+			case c.committed[shard] <- struct{}{}:
+			default: // it is awake
+			}
+		},
+	}
+	if _, err := c.dir.program(); err == nil {
+		events.Lookup = lookup{c} // else the log is read itself
 	}
 	c.control.State(func(r *custody.Replay) {
 		if last, ok := r.LastBatch(cfg.Origin); ok {

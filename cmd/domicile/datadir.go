@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 
 	"domicile.dev/domicile/internal/config"
 	"domicile.dev/domicile/ledger/store"
+	"domicile.dev/domicile/query/engine"
 )
 
 // dataFlag is the flag of every command that works on a data directory.
@@ -26,6 +28,10 @@ type dataDir struct {
 	config *config.Config
 	lock   *store.Lock
 	cells  []*cell // opened ones
+
+	program   func() (engine.Program, error) // what searches with: looked for once
+	searching sync.Once
+	search    *search // nil before startSearch
 }
 
 func (f dataFlag) open() (*dataDir, error) {
@@ -41,7 +47,10 @@ func lockData(path string, cfg *config.Config) (*dataDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dataDir{path: path, config: cfg, lock: lock}, nil
+	return &dataDir{
+		path: path, config: cfg, lock: lock,
+		program: sync.OnceValues(func() (engine.Program, error) { return engine.Find(context.Background()) }),
+	}, nil
 }
 
 func (d *dataDir) cellPath(jurisdiction string) string {
@@ -87,6 +96,8 @@ func (d *dataDir) all(ctx context.Context) ([]*cell, error) {
 func (d *dataDir) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
+	d.searching.Do(func() { d.search = &search{why: errors.New("the data directory is being closed"), cancel: func() {}} })
+	errs = append(errs, d.search.close())
 	for _, c := range d.cells {
 		if err := c.close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("cell %s: %w", c.jurisdiction, err))

@@ -37,6 +37,7 @@ type cli struct {
 	Ingest     ingestCmd     `cmd:"" help:"Bring log files into the cells; return when all of it is provable."`
 	Proof      proofCmd      `cmd:"" help:"Write the proof bundle of one event."`
 	Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
+	Index      indexCmd      `cmd:"" help:"Look after the index that searches use."`
 	Log        logCmd        `cmd:"" help:"Look after the logs of the cells."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine: files to provable, audits, recovery."`
 

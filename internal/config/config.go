@@ -29,6 +29,12 @@ type Config struct {
 	Skew      Interval          `yaml:"skew,omitempty"`      // how far clocks may be apart: 10m
 	Window    int               `yaml:"window,omitempty"`    // uids held to recognize repeats: 1000000
 	Heartbeat Interval          `yaml:"heartbeat,omitempty"` // of a live component: 1m
+	Index     Index             `yaml:"index,omitempty"`     //
+}
+
+// Index is the engine that searches.
+type Index struct {
+	Memory int64 `yaml:"memory,omitempty"` // bytes that it may use: 2 GiB
 }
 
 // Cell is one jurisdiction's pipeline.
