@@ -15,13 +15,16 @@ export GO
 
 .NOTPARALLEL:
 
-.PHONY: help run test test-long check fmt lint bench bench-large fuzz build build-all clean go
+.PHONY: help run engine test test-long check fmt lint bench bench-large fuzz build build-all clean go
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: build ## build, ingest the example logs of three providers, prove one event and verify the proof
 	@sh deploy/run.sh
+
+engine: ## fetch the embedded ClickHouse, once (needs npm; 566 MB below the user's cache folder)
+	@sh deploy/embedded/install.sh
 
 test: go ## all tests, with the race detector where a C compiler is there
 	@$(TESTRUN)
