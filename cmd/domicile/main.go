@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,6 +35,7 @@ type cli struct {
 	Init       initCmd       `cmd:"" help:"Make cells: keys, logs, key store, policy files for verifiers."`
 	Normalize  normalizeCmd  `cmd:"" help:"Show what providers' log files become, without a data directory."`
 	Serve      serveCmd      `cmd:"" help:"Serve all cells: search, proofs and logs over HTTP, commands over a socket."`
+	Stop       stopCmd       `cmd:"" help:"End the server that holds the data directory."`
 	Ingest     ingestCmd     `cmd:"" help:"Bring log files into the cells; return when all of it is provable."`
 	Proof      proofCmd      `cmd:"" help:"Write the proof bundle of one event."`
 	Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
@@ -73,6 +75,7 @@ func run(args []string) int {
 	defer stop()
 	g := &global{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: isTerminal(os.Stderr), width: columns(os.Stdout)}
 	g.dir, _ = os.Getwd()
+	slog.SetLogLoggerLevel(slog.LevelWarn) // a server says more
 	parser := newParser(g, kong.UsageOnError())
 	kongplete.Complete(parser)
 	if len(args) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -32,6 +33,7 @@ func (cmd *serveCmd) Run(g *global) error {
 	if err := onlyLoopback(g.ctx, cmd.Listen); err != nil {
 		return err
 	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(g.err, nil)))
 	return cmd.with(g, func(d *dataDir) error {
 		listener, err := net.Listen("tcp", cmd.Listen)
 		if err != nil {
@@ -101,7 +103,7 @@ func (s *server) run(g *global, listener net.Listener, drain time.Duration) erro
 	working, cancel := context.WithCancelCause(context.WithoutCancel(g.ctx)) // of requests: ends when the drain does
 	defer cancel(nil)
 	base := func(net.Listener) context.Context { return working }
-	public, local := s.public(), s.local()
+	public, local := s.public(), s.local(stop)
 	public.BaseContext, local.BaseContext = base, base
 
 	group, ctx := errgroup.WithContext(ctx)

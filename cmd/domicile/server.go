@@ -37,9 +37,13 @@ func (s *server) public() *http.Server {
 	return &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.NotFoundHandler()}
 }
 
-// local is what listens on the socket: the same, and commands.
-func (s *server) local() *http.Server {
+// local is what listens on the socket: the same, commands, and the word to stop.
+func (s *server) local(stop func()) *http.Server {
 	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+stopPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		stop()
+	})
 	mux.Handle(commandPath, commands{s.d})
 	return &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: mux}
 }
