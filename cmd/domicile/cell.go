@@ -45,8 +45,12 @@ var (
 	writerComponent    = component{"ledger", ledger.RoleWriter}       // batch entries, findings
 	collectorComponent = component{"collector", ledger.RoleCollector} // quarantine
 	commandComponent   = component{"command", ledger.RoleCommand}     // access by commands
+	gatewayComponent   = component{"gateway", ledger.RoleGateway}     // access by whoever asks the server
 	indexerComponent   = component{"indexer", ledger.RoleIndexer}     // reads of the index's own
 )
+
+// declared are the components that a policy of an embedded cell lists, in ascending order.
+var declared = []component{collectorComponent, commandComponent, gatewayComponent, indexerComponent, {log.InitEmitter, ledger.RoleInit}, writerComponent}
 
 // readCell opens the stores of a cell and no log: what it is asked to read, it reads beside whoever writes.
 func (d *dataDir) readCell(row *config.Cell) (*cell, error) {
@@ -128,6 +132,9 @@ func (c *cell) component(ctx context.Context, of component) (*log.Component, err
 	defer c.mu.Unlock()
 	if m, ok := c.components[of.id]; ok {
 		return m, nil
+	}
+	if err := c.declareNew(ctx); err != nil {
+		return nil, err
 	}
 	m, err := c.control.Start(ctx, of.id, of.role)
 	if err != nil {

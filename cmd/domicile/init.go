@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"domicile.dev/domicile/internal/config"
@@ -226,13 +228,8 @@ func (c *cell) policyDocument(ctx context.Context, logs []made) (*ledger.PolicyD
 	doc := &ledger.PolicyDocument{
 		Ledger: c.dir.config.Ledger, Jurisdiction: c.jurisdiction, Rules: ledger.EmptyHash, Quorum: ledger.QuorumNone,
 		SkewMs: uint64(skew.Milliseconds()), Stores: []ledger.PolicyStore{{ID: storeID, Kind: ledger.StoreDirectory}},
-		Emitters: []ledger.PolicyActor{ // ascending ids
-			{ID: collectorComponent.id, Role: collectorComponent.role},
-			{ID: commandComponent.id, Role: commandComponent.role},
-			{ID: log.InitEmitter, Role: ledger.RoleInit},
-			{ID: writerComponent.id, Role: writerComponent.role},
-		},
-		Limits: ledger.PolicyLimits{HeartbeatMs: 60_000, SilenceMs: 600_000, LateMs: 600_000},
+		Emitters: addDeclared(nil),
+		Limits:   ledger.PolicyLimits{HeartbeatMs: 60_000, SilenceMs: 600_000, LateMs: 600_000},
 	}
 	for _, l := range logs {
 		if l.Jurisdiction == c.jurisdiction {
@@ -284,6 +281,41 @@ func (c *cell) declare(ctx context.Context, logs []made) error {
 		crash.Point("init/after-key-entry")
 	}
 	return c.publishFirst(ctx)
+}
+
+// addDeclared completes emitters of a policy by those of this version's components that it lacks, in ascending order.
+func addDeclared(emitters []ledger.PolicyActor) []ledger.PolicyActor {
+	list := slices.Clone(emitters)
+	for _, of := range declared {
+		if !slices.ContainsFunc(list, func(a ledger.PolicyActor) bool { return a.ID == of.id }) {
+			list = append(list, ledger.PolicyActor{ID: of.id, Role: of.role})
+		}
+	}
+	slices.SortFunc(list, func(a, b ledger.PolicyActor) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// declareNew puts a policy in force that lists the components of this version, where the one in force does not: it was
+// made by an earlier version. Only a cell that was never completed has none, and its components come with its first.
+func (c *cell) declareNew(ctx context.Context) error {
+	var doc ledger.PolicyDocument
+	var hash ledger.Hash
+	made := false
+	c.control.State(func(r *custody.Replay) {
+		if h, newest, ok := r.NewestPolicy(); ok {
+			hash, doc, made = h, *newest, true
+		}
+	})
+	emitters := addDeclared(doc.Emitters)
+	if !made || len(emitters) == len(doc.Emitters) {
+		return nil
+	}
+	doc.Emitters = emitters
+	m, err := c.control.Init(ctx)
+	if err != nil {
+		return err
+	}
+	return c.activate(ctx, m, &doc, &hash)
 }
 
 // activate stores a policy document and puts it in force.
