@@ -37,6 +37,9 @@ type cli struct {
 	Serve      serveCmd      `cmd:"" help:"Serve all cells: search, proofs and logs over HTTP, commands over a socket."`
 	Stop       stopCmd       `cmd:"" help:"End the server that holds the data directory."`
 	Ingest     ingestCmd     `cmd:"" help:"Bring log files into the cells; return when all of it is provable."`
+	Events     eventsCmd     `cmd:"" help:"Search events, newest first."`
+	Stats      statsCmd      `cmd:"" help:"Count events by columns and spans of time."`
+	Control    controlCmd    `cmd:"" help:"Look at the control logs: what was done with the data."`
 	Proof      proofCmd      `cmd:"" help:"Write the proof bundle of one event."`
 	Quarantine quarantineCmd `cmd:"" help:"Look after records that could not be used."`
 	Index      indexCmd      `cmd:"" help:"Look after the index that searches use."`
