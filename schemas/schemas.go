@@ -18,3 +18,8 @@ var Regions []byte
 //
 //go:embed jurisdictions.yaml
 var Jurisdictions []byte
+
+// OpenAPI is the description of the HTTP API (OpenAPI 3.1, YAML).
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
