@@ -53,7 +53,7 @@ func (f askFlag) ask(g *global, run func(a *asker) error) error {
 		if err != nil {
 			return err
 		}
-		return run(&asker{&http.Client{Transport: inProcess{s.handler(onSocket)}}, "http://localhost"})
+		return run(&asker{&http.Client{Transport: inProcess{s.handler}}, "http://localhost"})
 	})
 }
 

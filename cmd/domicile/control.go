@@ -15,14 +15,14 @@ type controlCmd struct {
 
 type controlListCmd struct {
 	askFlag
-	Cell       []string `help:"Cells to ask; all otherwise." placeholder:"ID"`
-	Type       []string `help:"Entries of these types only: policy, key, node, heartbeat, batch, access, quarantine, finding, gap." placeholder:"TYPE"`
-	From       *uint64  `help:"Entries from this index on." placeholder:"N"`
-	To         *uint64  `help:"Entries below this index." placeholder:"N"`
-	Limit      int      `short:"n" help:"At most so many of each cell; 0 for all." default:"50"`
-	Ascending  bool     `help:"The oldest first; otherwise the newest."`
-	Proof      bool     `help:"With the proof of each entry at the checkpoint of its log; for --json."`
-	JSON       bool     `name:"json" help:"Print a line of JSON for each entry."`
+	Cell      []string `help:"Cells to ask; all otherwise." placeholder:"ID"`
+	Type      []string `help:"Entries of these types only: policy, key, node, heartbeat, batch, access, quarantine, finding, gap." placeholder:"TYPE"`
+	From      *uint64  `help:"Entries from this index on." placeholder:"N"`
+	To        *uint64  `help:"Entries below this index." placeholder:"N"`
+	Limit     int      `short:"n" help:"At most so many of each cell; 0 for all." default:"50"`
+	Ascending bool     `help:"The oldest first; otherwise the newest."`
+	Proof     bool     `help:"With the proof of each entry at the checkpoint of its log; for --json."`
+	JSON      bool     `name:"json" help:"Print a line of JSON for each entry."`
 }
 
 func (*controlListCmd) Help() string {
@@ -38,8 +38,15 @@ type controlAnswer struct {
 	Cells []struct {
 		cellAnswer
 		Entries []json.RawMessage `json:"entries"`
-		Next    *uint64           `json:"next"`
+		Next    *controlNext      `json:"next"`
 	} `json:"cells"`
+}
+
+// controlNext asks for what follows a page.
+type controlNext struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	Size uint64 `json:"size"`
 }
 
 func (cmd *controlListCmd) Run(g *global) error {
@@ -106,7 +113,7 @@ func (cmd *controlListCmd) first(g *global, a *asker, query url.Values) (*contro
 }
 
 // rest prints a cell's first page, and what follows.
-func (cmd *controlListCmd) rest(g *global, a *asker, query url.Values, cell *cellAnswer, entries []json.RawMessage, next *uint64, tab *table) error {
+func (cmd *controlListCmd) rest(g *global, a *asker, query url.Values, cell *cellAnswer, entries []json.RawMessage, next *controlNext, tab *table) error {
 	for printed := 0; ; {
 		for _, raw := range entries {
 			if err := cmd.show(g, cell.Jurisdiction, raw, tab); err != nil {
@@ -119,11 +126,9 @@ func (cmd *controlListCmd) rest(g *global, a *asker, query url.Values, cell *cel
 		}
 		query["cell"] = []string{cell.Jurisdiction}
 		query.Set("limit", strconv.Itoa(cmd.page(printed)))
-		goOn := "to"
-		if cmd.Ascending {
-			goOn = "from"
+		for name, at := range map[string]uint64{"from": next.From, "to": next.To, "size": next.Size} {
+			query.Set(name, strconv.FormatUint(at, 10))
 		}
-		query.Set(goOn, strconv.FormatUint(*next, 10))
 		answer := new(controlAnswer)
 		if err := a.get(g.ctx, "/v1/control", query, answer); err != nil {
 			return err

@@ -67,6 +67,16 @@ func (s *search) ready() error {
 	return s.why
 }
 
+// restarts is how often the engine was started again.
+func (s *search) restarts() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.engine == nil {
+		return 0
+	}
+	return uint64(s.engine.Restarts())
+}
+
 // of returns the index of a cell, or why there is none now.
 func (s *search) of(jurisdiction string) (*index.Index, error) {
 	s.mu.Lock()

@@ -1,14 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
-	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/query"
 	"domicile.dev/domicile/query/api"
 )
@@ -97,4 +96,71 @@ func (c *cell) asked(ctx context.Context) (*query.Cell, error) {
 		cfg.Shards = append(cfg.Shards, query.Shard{Reader: r, Flush: flush})
 	}
 	return query.NewCell(cfg)
+}
+
+// public is what listens for HTTP.
+func (s *server) public() *http.Server { return api.Server(s.handler) }
+
+// local is what listens on the socket: the same, commands, and the word to stop. Commands take as long as they take.
+func (s *server) local(stop func()) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.handler)
+	mux.Handle(commandPath, commands{s.d})
+	mux.HandleFunc("POST "+stopPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		stop()
+	})
+	local := api.Server(mux)
+	local.ReadTimeout, local.WriteTimeout = 0, 0
+	return local
+}
+
+// ready lists what the server consists of.
+func (s *server) ready(context.Context) []api.Component {
+	server := api.Component{Name: "server", Ready: !s.draining.Load()}
+	if !server.Ready {
+		server.Why = "it is about to end"
+	}
+	index := api.Component{Name: "index", Ready: true}
+	if err := s.search.ready(); err != nil {
+		index.Ready, index.Why = false, err.Error()
+	}
+	return []api.Component{server, index}
+}
+
+// quarantine describes what a cell set aside.
+func (s *server) quarantine(ctx context.Context, _ query.Asker, jurisdiction string, limit int) (*api.Quarantine, error) {
+	c, err := s.d.cell(ctx, jurisdiction)
+	if err != nil {
+		return nil, err
+	}
+	q, err := c.quarantine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.openItems(ctx); err != nil {
+		return nil, err
+	}
+	found := &api.Quarantine{Reasons: make(map[string]uint64)}
+	for held, err := range q.List(ctx) {
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			found.Unreadable++
+			continue
+		case held.Released:
+			found.Released++
+		default:
+			found.Held++
+			found.Reasons[held.Reason]++
+		}
+		found.Items = append(found.Items, api.QuarantineItem{
+			Item: held.Hash, Reason: held.Reason, Bytes: uint64(held.Bytes), Source: held.Source, Form: held.Form, Offset: uint64(held.Offset),
+			Provider: held.Provider, Jurisdiction: held.Foreign, FirstSeen: held.FirstSeen.UnixMilli(), Released: held.Released,
+		})
+	}
+	slices.SortFunc(found.Items, func(a, b api.QuarantineItem) int { return cmp.Compare(b.FirstSeen, a.FirstSeen) })
+	found.Items = found.Items[:min(limit, len(found.Items))]
+	return found, nil
 }
