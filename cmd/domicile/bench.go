@@ -18,6 +18,7 @@ import (
 	"domicile.dev/domicile/ledger/audit"
 	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/ledger/store"
+	"domicile.dev/domicile/query/engine"
 )
 
 type benchCmd struct {
@@ -25,6 +26,7 @@ type benchCmd struct {
 	Events   int    `help:"Events of one round." default:"200000"`
 	Rounds   int    `help:"Rounds; the median counts." default:"5"`
 	Recovery int    `help:"Measure something else: opening a log of so many events. 10000000 take about five minutes and 3 GB." placeholder:"N"`
+	Search   int    `help:"Measure something else: questions to a log of so many events. 10000000 take about fifteen minutes and 10 GB." placeholder:"N"`
 	JSON     bool   `name:"json" help:"Print the figures as JSON."`
 }
 
@@ -33,6 +35,7 @@ func (*benchCmd) Help() string {
   domicile bench
   domicile bench --dir /mnt/disk --rounds 9
   domicile bench --recovery 10000000
+  domicile bench --search 1000000
 
 Makes a cell of its own each round, feeds it generated CloudTrail files as domicile ingest does, and audits what came of
 them as domicile-verify log does. docs/performance.md says what the figures mean.`
@@ -62,8 +65,8 @@ func (f *figures) add(name, unit string, value float64) {
 }
 
 func (cmd *benchCmd) Run(g *global) (err error) {
-	if cmd.Events < 1 || cmd.Rounds < 1 || cmd.Recovery < 0 {
-		return errors.New("--events and --rounds begin at 1, --recovery at 0")
+	if cmd.Events < 1 || cmd.Rounds < 1 || cmd.Recovery < 0 || cmd.Search < 0 {
+		return errors.New("--events and --rounds begin at 1, --recovery and --search at 0")
 	}
 	dir, err := os.MkdirTemp(cmp.Or(cmd.Dir, os.TempDir()), "domicile-bench-")
 	if err != nil {
@@ -72,10 +75,18 @@ func (cmd *benchCmd) Run(g *global) (err error) {
 	// The folders of a locked store may be written to by their owner: only its files are read-only.
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	var result figures
-	if cmd.Recovery > 0 {
+	switch {
+	case cmd.Recovery > 0:
 		err = cmd.recover(g, dir, &result)
-	} else {
+	case cmd.Search > 0:
+		err = cmd.large(g, dir, &result)
+	default:
 		err = cmd.ingest(g, dir, &result)
+		if _, missing := engine.Find(g.ctx); missing != nil {
+			fmt.Fprintf(g.err, "not measured: searching. %v\n", missing)
+		} else if err == nil {
+			err = cmd.searchable(g, dir, &result)
+		}
 	}
 	if err != nil {
 		return err

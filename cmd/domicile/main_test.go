@@ -9,10 +9,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"domicile.dev/domicile/internal/need"
+	"domicile.dev/domicile/query/engine/enginetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"domicile": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(enginetest.Tests{M: m}, map[string]func(){"domicile": func() { os.Exit(run(os.Args[1:])) }})
 }
 
 // build builds one of the programs, as users have it but for the tags, and returns its path.

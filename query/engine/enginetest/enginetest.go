@@ -42,9 +42,15 @@ type bench struct {
 var shared bench
 
 // Main runs the tests, ends the engine that they started, and then the process.
-func Main(m *testing.M) { os.Exit(shared.run(m)) }
+func Main(m *testing.M) { os.Exit(Tests{m}.Run()) }
 
-func (b *bench) run(m *testing.M) (code int) {
+// Tests are the tests of a binary whose TestMain has more to do than Main: their Run ends the engine that they started.
+type Tests struct{ M interface{ Run() int } }
+
+// Run runs the tests and returns their exit code.
+func (t Tests) Run() int { return shared.run(t.M) }
+
+func (b *bench) run(m interface{ Run() int }) (code int) {
 	dir, err := os.MkdirTemp("", "domicile-enginetest-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
