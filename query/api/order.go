@@ -67,8 +67,8 @@ func (o *proofsOrder) readRefs(src []byte) error {
 			"log": func(v []byte) error { seen |= 2; return readString(v, ledger.MaxOriginBytes, &ref.Log) },
 			"index": func(v []byte) (err error) {
 				seen |= 4
-				if ref.Index, err = strconv.ParseUint(string(v), 10, 63); err != nil {
-					return errors.New("expected a number from 0 to 9223372036854775807")
+				if ref.Index, err = strconv.ParseUint(string(v), 10, 63); err != nil || ref.Index > maxCount {
+					return fmt.Errorf("expected a number from 0 to %d", maxCount)
 				}
 				return nil
 			},

@@ -121,15 +121,18 @@ func shown(name string) string {
 	}, name)
 }
 
-// count reads a number from 0 to 2^63-1.
+// maxCount is the greatest number that every reader of JSON takes exactly.
+const maxCount = 1<<53 - 1
+
+// count reads a number from 0 to maxCount.
 func (v values) count(name string) (n uint64, there bool, err error) {
 	text := v.get(name)
 	if text == "" {
 		return 0, false, nil
 	}
 	n, err = strconv.ParseUint(text, 10, 63)
-	if err != nil || strconv.FormatUint(n, 10) != text {
-		return 0, false, badParameterf(name, "expected a number from 0 to 9223372036854775807")
+	if err != nil || n > maxCount || strconv.FormatUint(n, 10) != text {
+		return 0, false, badParameterf(name, "expected a number from 0 to %d", maxCount)
 	}
 	return n, true, nil
 }

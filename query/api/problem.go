@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,8 +80,7 @@ type problem struct {
 	index      uint64
 	cells      []cell // what cells said, where some were asked
 	asked      bool   // cells are part of it
-	allow      string
-	cause      error // for the server's log only
+	cause      error  // for the server's log only
 }
 
 func (p *problem) Error() string {
@@ -238,12 +238,22 @@ func (s *server) fail(err error, c echo.Context) {
 	if row.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(row.retry))
 	}
-	if p.kind == methodNotAllowed && p.detail == "" {
-		p.detail = "Allowed: " + h.Get("Allow")
+	if p.kind == methodNotAllowed {
+		h.Set("Allow", allowed(h.Get("Allow"), c.Request().URL.Path))
+		p.detail = "Allowed: " + h.Get("Allow") + "."
 	}
 	body := appendJSON(nil, p.view(state(c).id))
 	c.Response().WriteHeader(row.status)
 	if _, err := c.Response().Write(body); err != nil {
 		state(c).err = err
 	}
+}
+
+// allowed is what may be asked of a path: what echo says, but OPTIONS, which answers nobody here, and with HEAD.
+func allowed(methods, path string) string {
+	list := slices.DeleteFunc(strings.Split(methods, ", "), func(m string) bool { return m == http.MethodOptions })
+	if slices.Contains(list, http.MethodGet) && headAsGet(path) {
+		list = append(list, http.MethodHead)
+	}
+	return strings.Join(list, ", ")
 }

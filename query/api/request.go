@@ -73,14 +73,17 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	r = r.WithContext(ctx)
-	if r.Method == http.MethodHead && headAsGet(r.URL.Path) {
-		r.Method = http.MethodGet // net/http drops the body
+	inner := r.WithContext(ctx)
+	switch {
+	case r.Method == http.MethodHead && headAsGet(r.URL.Path):
+		inner.Method = http.MethodGet // net/http drops the body
+	case r.Method == http.MethodOptions:
+		inner.Method = "other" // which echo would answer by itself
 	}
 	if r.Body != nil {
-		r.Body = http.MaxBytesReader(out, r.Body, maxBody)
+		inner.Body = http.MaxBytesReader(out, r.Body, maxBody)
 	}
-	s.guarded(out, r, state)
+	s.guarded(out, inner, state)
 }
 
 // guarded lets echo answer what may be answered.
