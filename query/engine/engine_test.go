@@ -239,7 +239,7 @@ func TestMemoryLimit(t *testing.T) {
 
 func TestCloseLeavesNoProcess(t *testing.T) {
 	t.Run("that listens", func(t *testing.T) {
-		e := start(t, engine.Config{Dir: t.TempDir()})
+		e := start(t, engine.Config{Dir: t.TempDir(), Grace: time.Hour}) // it is not killed
 		conn, pid := open(t, e.Options()), e.PID()
 		if err := e.Close(); err != nil || alive(pid) {
 			t.Errorf("closed: %v, process alive %v", err, alive(pid))
