@@ -373,7 +373,7 @@ func TestEndsWithItsParent(t *testing.T) {
 	}
 	program, dir := enginetest.Program(t), t.TempDir()
 	parent := exec.Command(os.Args[0], "-test.run=^TestEndsWithItsParent$")
-	parent.Env = append(os.Environ(), parentDir+"="+dir, parentPath+"="+program.Path, parentLibrary+"="+program.Library)
+	parent.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), parentDir+"="+dir, parentPath+"="+program.Path, parentLibrary+"="+program.Library)
 	out, err := parent.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
