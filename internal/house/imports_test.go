@@ -180,3 +180,40 @@ func TestVerifierStaysSmallSeesBreaches(t *testing.T) {
 		"github.com/aws/aws-sdk-go-v2", "golang.org/x/model", module + "/ingest"}),
 		"github.com/twmb/franz-go/pkg/kgo", "github.com/aws/aws-sdk-go-v2", "golang.org/x/model", module+"/ingest")
 }
+
+// homes says which folders alone may import a module. A folder stands for those below it too.
+var homes = []struct{ module, folder, why string }{
+	{"github.com/ebitengine/purego", "cmd/domicile-engine", "a program that loads libraries is not static"},
+	{"github.com/creack/pty", "query/engine", "it starts the engine, and nobody else starts programs on terminals"},
+	{"github.com/ClickHouse", "query", "the ledger goes on without an index"},
+}
+
+func outOfPlace(files []source) (breaches []breach) {
+	below := func(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
+	for _, s := range files {
+		for _, imported := range s.imports {
+			for _, home := range homes {
+				if below(imported, home.module) && !below(s.folder(), home.folder) {
+					breaches = append(breaches, breach{s.path, fmt.Sprintf("imports %s, which only %s may: %s", imported, home.folder, home.why)})
+				}
+			}
+			if folder, ok := ours(imported); ok && !s.test && s.folder() == "cmd/domicile-engine" {
+				breaches = append(breaches, breach{s.path, "imports " + folder + ": the engine's process knows nothing of domicile"})
+			}
+		}
+	}
+	return breaches
+}
+
+func TestModulesStayAtHome(t *testing.T) { report(t, outOfPlace(sources(t))) }
+
+func TestModulesStayAtHomeSeesBreaches(t *testing.T) {
+	sees(t, outOfPlace(madeUp(t, map[string]string{
+		"cmd/domicile-engine/a.go": `package main; import _ "github.com/ebitengine/purego"`,
+		"cmd/domicile-engine/b.go": `package main; import _ "domicile.dev/domicile/ledger"`,
+		"cmd/domicile/a.go":        `package main; import _ "github.com/ebitengine/purego/objc"`,
+		"query/index/a.go":         `package index; import _ "github.com/ClickHouse/clickhouse-go/v2"`,
+		"query/index/b_test.go":    `package index; import _ "github.com/creack/pty"`,
+		"ledger/log/a.go":          `package log; import _ "github.com/ClickHouse/ch-go/proto"`,
+	})), "cmd/domicile-engine/b.go", "cmd/domicile/a.go", "query/index/b_test.go", "ledger/log/a.go")
+}

@@ -9,24 +9,29 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/creack/pty"
 )
 
-// session is what `clickhouse local` runs: listen, say so on descriptor 3, and stay. A numbers table that is read
-// number by number, each taking three seconds, has no end.
-const session = "SYSTEM START LISTEN TCP; " +
-	"SELECT 'listening' INTO OUTFILE '/dev/fd/3' APPEND FORMAT TSV; " +
-	"SELECT sleepEachRow(3) FROM system.numbers FORMAT Null SETTINGS function_sleep_max_microseconds_per_block = 0, max_block_size = 1"
+// session is what `clickhouse local` runs before it shows its prompt: listen, and say so on descriptor 3. An error ends
+// it, so that nothing is said when it does not listen.
+const session = "SYSTEM START LISTEN TCP; SELECT 'listening' INTO OUTFILE '/dev/fd/3' APPEND FORMAT TSV"
+
+// interactive has the session stay at its prompt, on a terminal on which nobody types. That is for two reasons. Without
+// a terminal any client that resets its connection or has a wrong password ends the whole process (ClickHouse issue
+// 115666, in 26.5 to 26.8). And when this process dies the terminal hangs up, which ends the session on every system.
+var interactive = []string{"--interactive", "--progress=off", "--progress-table=off", "--disable_suggestion"}
 
 // A child is one process of the engine, from its start to its end.
 type child struct {
 	cmd    *exec.Cmd
 	addr   string        // host:port where it listens
-	stdin  *os.File      // nothing is written; its end tells the child that this process is gone
+	stdout *prompt       // tells when the session is through
 	stderr *tail         // what it said last
 	ended  chan struct{} // closed when the process has been waited for
 	err    error         // of the waiting; to be read after ended
@@ -34,48 +39,43 @@ type child struct {
 
 // startChild starts a process and returns when it listens. It is this child that listens, and nobody who was quicker to
 // take the port: that is why the child says so itself, before a password is sent to the port.
-func startChild(ctx context.Context, program Program, p places) (*child, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	args := []string{
-		"--config-file=" + p.conf(), "--path=" + p.data(), "--log-level=warning",
-		"--listen_host=127.0.0.1", "--tcp_port=" + port, "--multiquery", "--query", session,
-	}
+func startChild(ctx context.Context, program Program, p places, port string) (*child, error) {
+	args := append([]string{"--config-file=" + p.conf(), "--path=" + p.data(), "--log-level=warning",
+		"--listen_host=127.0.0.1", "--tcp_port=" + port, "--multiquery", "--query", session}, interactive...)
 	if program.Library != "" {
 		args = append([]string{"--library", program.Library, "--"}, args...)
 	} else {
 		args = append([]string{"local"}, args...)
 	}
-	stdin, parent, err := os.Pipe()
+	parent, terminal, err := pty.Open()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("a terminal for the engine: %w", err)
 	}
 	says, said, err := os.Pipe()
 	if err != nil {
-		stdin.Close()
+		terminal.Close()
 		parent.Close()
-		return nil, err
+		return nil, fmt.Errorf("start the engine: %w", err)
 	}
 	defer says.Close()
-	c := &child{addr: net.JoinHostPort("127.0.0.1", port), stdin: parent, stderr: &tail{limit: 4096}, ended: make(chan struct{})}
+	c := &child{addr: net.JoinHostPort("127.0.0.1", port), stdout: &prompt{shown: make(chan struct{})}, stderr: &tail{limit: 4096}, ended: make(chan struct{})}
 	c.cmd = exec.Command(program.Path, args...)
 	c.cmd.Dir = p.run()
 	c.cmd.Env = environment(p)
-	c.cmd.Stdin, c.cmd.Stderr, c.cmd.ExtraFiles = stdin, c.stderr, []*os.File{said}
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr, c.cmd.ExtraFiles = terminal, c.stdout, c.stderr, []*os.File{said}
 	c.cmd.WaitDelay = time.Second
-	// Its own group: an interrupt typed on the terminal is for this process, which may still want to ask the engine.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Its own session: an interrupt typed on our terminal is for this process, which may still want to ask the engine.
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	endWithParent(c.cmd.SysProcAttr)
 
+	// Nothing is ever written to parent, the other end of the terminal.
 	started := make(chan error)
 	go func() { // ends with the process
 		// What the kernel calls the parent is the thread that started the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := c.cmd.Start()
-		stdin.Close()
+		terminal.Close()
 		said.Close()
 		started <- err
 		if err == nil {
@@ -99,38 +99,46 @@ func startChild(ctx context.Context, program Program, p places) (*child, error) 
 func (c *child) listens(ctx context.Context, says *os.File) error {
 	stop := context.AfterFunc(ctx, func() { _ = says.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	through := make(chan struct{})
+	defer close(through)
+	go func() { // ends with this call
+		select {
+		case <-through:
+		case <-c.stdout.shown: // what was said until then is in the pipe
+			_ = says.SetReadDeadline(time.Now().Add(time.Second))
+		}
+	}()
 	line := make([]byte, 64)
 	n, err := io.ReadAtLeast(says, line, len("listening"))
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%w while the engine was starting", context.Cause(ctx))
-	}
 	if err == nil && bytes.HasPrefix(line[:n], []byte("listening")) {
 		return nil
 	}
-	// The pipe has ended, so the process has or is about to.
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w while the engine was starting", context.Cause(ctx))
+	}
+	select { // either the process is about to end, or it is at its prompt and never will
+	case <-c.ended:
+	case <-c.stdout.shown:
+	case <-ctx.Done():
+	}
+	reason := c.stderr.String()
+	if reason == "" {
+		reason = "it has not said why"
+	}
 	select {
 	case <-c.ended:
-	case <-ctx.Done():
-	case <-time.After(5 * time.Second):
+		return fmt.Errorf("%w: %s", c.end(), reason)
+	default:
+		return fmt.Errorf("the engine does not listen: %s", reason)
 	}
-	return c.why()
 }
 
-// why says why the child ended.
-func (c *child) why() error {
-	reason := "it has not said why"
-	if text := c.stderr.String(); text != "" {
-		reason = text
+// end says how the child ended, without what it said: once it has listened, that may be about data.
+func (c *child) end() error {
+	if c.err != nil {
+		return fmt.Errorf("the engine ended (%w)", c.err)
 	}
-	select {
-	case <-c.ended:
-		if c.err != nil {
-			return fmt.Errorf("the engine ended (%w): %s", c.err, reason)
-		}
-		return fmt.Errorf("the engine ended: %s", reason)
-	default:
-		return errors.New("the engine does not listen: " + reason)
-	}
+	return errors.New("the engine ended")
 }
 
 // stop ends the process: asks it to, and kills it after the grace. It returns when the process is gone.
@@ -152,7 +160,7 @@ func (c *child) stop(grace time.Duration) {
 // environment of the child. It gets nothing of ours: ClickHouse would take credentials of cloud providers, of itself,
 // and settings from it, and from files in the home folder.
 func environment(p places) []string {
-	env := []string{"HOME=" + p.run(), "TZ=UTC", "LC_ALL=C.UTF-8", "TMPDIR=" + p.run()}
+	env := []string{"HOME=" + p.run(), "TZ=UTC", "LC_ALL=C.UTF-8", "TERM=dumb", "TMPDIR=" + p.run()}
 	for _, name := range []string{"PATH", "LD_LIBRARY_PATH"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
@@ -163,14 +171,33 @@ func environment(p places) []string {
 
 // freePort finds a port of the loopback that is free just now. If somebody takes it before the child does, the child
 // ends, and the next one gets another.
-func freePort() (string, error) {
+func freePort() (port string, err error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
 	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err = net.SplitHostPort(l.Addr().String())
 	return port, err
+}
+
+// A prompt sees the prompt of a session in its output.
+type prompt struct {
+	shown chan struct{} // closed when it is there
+	last  []byte
+	seen  bool
+}
+
+func (p *prompt) Write(text []byte) (int, error) {
+	const sign = ":) "
+	if !p.seen {
+		p.last = append(p.last, text...)
+		if p.seen = bytes.Contains(p.last, []byte(sign)); p.seen {
+			close(p.shown)
+		}
+		p.last = p.last[max(0, len(p.last)-len(sign)):]
+	}
+	return len(text), nil
 }
 
 // A tail keeps the last bytes that were written to it.
@@ -191,15 +218,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is the text on one line, without what the engine says at every start.
+// noise is what the engine says at every start, and its stack traces.
+var noise = regexp.MustCompile(`(?m)^(Logging \w+ to .*|\d+\. .*|\(version .*\)|\s*)$|, Stack trace \(when copying this message, always include the lines below\):`)
+
+// String is the text on one line, without noise.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var lines []string
-	for line := range strings.Lines(string(bytes.ToValidUTF8(t.text, []byte("?")))) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "Logging ") {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, "; ")
+	text := noise.ReplaceAll(bytes.ToValidUTF8(t.text, []byte("?")), nil)
+	return string(bytes.Join(bytes.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), []byte("; ")))
 }

@@ -6,6 +6,6 @@
 // kept in memory, its hash lies in a file that only the owner reads, and the user without a password may do nothing.
 //
 // A crash of the engine is noticed at once; it is started again, with growing pauses if it keeps dying. A crash of this
-// process ends the engine too: its standard input ends, and on Linux the kernel kills it. What a query wrote before
+// process ends the engine too: the terminal on which it waits hangs up, and on Linux the kernel kills it. What a query wrote before
 // either crash is there afterwards, since the engine's files need no orderly end.
 package engine

@@ -35,16 +35,17 @@ type Config struct {
 	Dir         string        // holds everything of the engine; made if missing
 	Program     Program       // what Find gave
 	MemoryLimit int64         // bytes that the engine may use; 0: DefaultMemory
-	StartLimit  time.Duration // for one start to succeed; 0: a minute
+	StartLimit  time.Duration // for a start to succeed; 0: a minute
 	Grace       time.Duration // for the process to end when asked to; 0: five seconds
 	Logger      *slog.Logger  // starts and ends, never data; nil: nowhere
+
+	ports func() (string, error) // finds the port for one start
 }
 
 // An Engine keeps a process of the engine running until it is closed.
 type Engine struct {
 	config   Config
 	places   places
-	lock     *os.File
 	password string
 	log      *slog.Logger
 
@@ -52,8 +53,9 @@ type Engine struct {
 	done   chan struct{}      // closed when it has
 
 	mu       sync.Mutex
-	current  *child // nil while there is none that answers
-	down     error  // why there is none
+	lock     *os.File // nil once closed
+	current  *child   // nil while there is none that answers
+	down     error    // why there is none
 	restarts int
 }
 
@@ -75,6 +77,9 @@ func Start(ctx context.Context, config Config) (*Engine, error) {
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.ports == nil {
+		config.ports = freePort
 	}
 	if config.Program.Path == "" {
 		return nil, ErrNoEngine
@@ -110,6 +115,8 @@ func Start(ctx context.Context, config Config) (*Engine, error) {
 // moment.
 func (e *Engine) firstChild(ctx context.Context) (*child, error) {
 	const attempts = 4
+	ctx, cancel := e.limit(ctx)
+	defer cancel()
 	for failures := 1; ; failures++ {
 		c, err := e.oneChild(ctx)
 		if err == nil {
@@ -124,9 +131,13 @@ func (e *Engine) firstChild(ctx context.Context) (*child, error) {
 
 // oneChild starts one process and returns it when it answers a query of ours.
 func (e *Engine) oneChild(ctx context.Context) (*child, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.config.StartLimit, fmt.Errorf("no answer within %v", e.config.StartLimit))
+	ctx, cancel := e.limit(ctx)
 	defer cancel()
-	c, err := startChild(ctx, e.config.Program, e.places)
+	port, err := e.config.ports()
+	if err != nil {
+		return nil, err
+	}
+	c, err := startChild(ctx, e.config.Program, e.places, port)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +150,11 @@ func (e *Engine) oneChild(ctx context.Context) (*child, error) {
 	}
 	e.log.Info("the engine answers", "program", e.config.Program.String(), "address", c.addr, "pid", c.cmd.Process.Pid)
 	return c, nil
+}
+
+// limit bounds a start.
+func (e *Engine) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.config.StartLimit, fmt.Errorf("no answer within %v", e.config.StartLimit))
 }
 
 func (e *Engine) answers(ctx context.Context, addr string) error {
@@ -165,7 +181,7 @@ func (e *Engine) supervise(ctx context.Context, c *child) {
 				return
 			case <-c.ended:
 			}
-			err := c.why()
+			err := fmt.Errorf("%w: see %s", c.end(), e.places.log())
 			e.set(nil, err)
 			e.log.Error("the engine has ended, starting it again", "error", err)
 			if time.Since(since) > time.Minute {
@@ -177,9 +193,6 @@ func (e *Engine) supervise(ctx context.Context, c *child) {
 			e.set(nil, ErrClosed)
 			return
 		}
-		e.mu.Lock()
-		e.restarts++
-		e.mu.Unlock()
 		var err error
 		if c, err = e.oneChild(ctx); err != nil {
 			c = nil
@@ -191,6 +204,9 @@ func (e *Engine) supervise(ctx context.Context, c *child) {
 			continue
 		}
 		since = time.Now()
+		e.mu.Lock()
+		e.restarts++
+		e.mu.Unlock()
 		e.set(c, nil)
 	}
 }
@@ -264,12 +280,18 @@ func (e *Engine) Ready() error {
 	return err
 }
 
-// Restarts is how often the engine was started again.
+// Restarts is how often the engine was started again and answered.
 func (e *Engine) Restarts() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.restarts
 }
+
+// Program is what runs.
+func (e *Engine) Program() Program { return e.config.Program }
+
+// Dir is the folder of everything that the engine has, absolute.
+func (e *Engine) Dir() string { return e.places.root }
 
 // PID is the id of the engine's process, 0 while there is none that answers.
 func (e *Engine) PID() int {

@@ -4,5 +4,5 @@ package engine
 
 import "syscall"
 
-// endWithParent has nothing to set where the kernel offers nothing: domicile-engine watches its standard input.
+// endWithParent has nothing to set where the kernel offers nothing: the terminal hangs up.
 func endWithParent(*syscall.SysProcAttr) {}
