@@ -47,6 +47,9 @@ func (e modelEvent) message(draw *rapid.T) Message {
 func (m *model) open() {
 	m.change = func(cfg *EventsConfig) {
 		cfg.Window = rapid.SampledFrom([]int{1, 2, 5, 20, 1000}).Draw(m.draw, "window")
+		if rapid.Bool().Draw(m.draw, "index") {
+			cfg.Lookup = m.newTable()
+		}
 		cfg.CarryMarks = 1000 * time.Hour
 		cfg.MaxRecords = rapid.SampledFrom([]int{1, 3, 8192}).Draw(m.draw, "max records")
 	}
