@@ -22,16 +22,6 @@ type Component struct {
 	openRaw []byte
 }
 
-// A Receipt says where an entry stands, so that whoever was answered can check later that it was logged.
-type Receipt struct {
-	Origin  string
-	Emitter string
-	Epoch   string
-	Seq     uint64
-	Index   uint64
-	Hash    ledger.Hash // RFC 6962 leaf hash of the entry
-}
-
 // Start begins an epoch of a component that the policy declares, with a `node` start entry.
 func (c *Control) Start(ctx context.Context, id string, role ledger.Role) (*Component, error) {
 	epoch, err := newID(c.Rand)
@@ -82,17 +72,17 @@ func (m *Component) Stop(ctx context.Context) error {
 // Append writes an entry and returns when it is committed. The component fills in the members that every entry has. A
 // refusal that only says that the policy has moved on is answered by encoding again. After another error the entry may
 // be committed all the same, or be committed when the next one is written.
-func (m *Component) Append(ctx context.Context, e ledger.Entry) (Receipt, error) {
+func (m *Component) Append(ctx context.Context, e ledger.Entry) (ledger.Receipt, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.settle(ctx); err != nil {
-		return Receipt{}, fmt.Errorf("writing %s to %s: the entry before it: %w", e.Type(), m.control.origin, err)
+		return ledger.Receipt{}, fmt.Errorf("writing %s to %s: the entry before it: %w", e.Type(), m.control.origin, err)
 	}
 	const tries = 3
 	for try := 1; ; try++ {
 		raw, err := m.emitter.Encode(e, m.policy(e), m.control.Clock().UnixMilli())
 		if err != nil {
-			return Receipt{}, err
+			return ledger.Receipt{}, err
 		}
 		index, err := m.control.Append(ctx, raw)
 		var violation *custody.Violation
@@ -103,13 +93,12 @@ func (m *Component) Append(ctx context.Context, e ledger.Entry) (Receipt, error)
 			m.open, m.openRaw = e, raw
 		}
 		if err != nil {
-			return Receipt{}, fmt.Errorf("writing %s to %s: %w", e.Type(), m.control.origin, err)
+			return ledger.Receipt{}, fmt.Errorf("writing %s to %s: %w", e.Type(), m.control.origin, err)
 		}
 		if err := m.emitter.Committed(e); err != nil {
-			return Receipt{}, err
+			return ledger.Receipt{}, err
 		}
-		common := e.Common()
-		return Receipt{m.control.origin, common.Emitter, common.Epoch, common.Seq, index, ledger.LeafHash(raw)}, nil
+		return ledger.ReceiptOf(m.control.origin, index, e, raw), nil
 	}
 }
 
