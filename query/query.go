@@ -15,7 +15,6 @@ import (
 	"errors"
 
 	"domicile.dev/domicile/ledger"
-	"domicile.dev/domicile/ledger/log"
 )
 
 // The errors on which a caller branches; index.ErrUnavailable and log.ErrNoRecord are two more.
@@ -65,4 +64,4 @@ type Asker struct {
 
 // A Receipt says where the intent of an access stands in the control log. Whoever was answered can check later that
 // the handing-over was logged.
-type Receipt = log.Receipt
+type Receipt = ledger.Receipt

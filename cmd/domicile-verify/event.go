@@ -106,16 +106,20 @@ func printVerdict(w io.Writer, name string, v *ledger.Verdict) error {
 		}
 		fmt.Fprintln(&b)
 	}
-	fmt.Fprintln(&b, "What was checked")
-	for _, c := range v.Checks {
-		fmt.Fprintf(&b, "  %-12s %s\n", statusWords[c.Status], ledger.Printable(c.Claim))
-		if c.Detail != "" {
-			fmt.Fprintf(&b, "  %-12s   %s\n", "", ledger.Printable(c.Detail))
-		}
-	}
+	printChecks(&b, v.Checks)
 	fmt.Fprintf(&b, "\n%s\n", meaning(v))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func printChecks(b *strings.Builder, checks []ledger.Check) {
+	fmt.Fprintln(b, "What was checked")
+	for _, c := range checks {
+		fmt.Fprintf(b, "  %-12s %s\n", statusWords[c.Status], ledger.Printable(c.Claim))
+		if c.Detail != "" {
+			fmt.Fprintf(b, "  %-12s   %s\n", "", ledger.Printable(c.Detail))
+		}
+	}
 }
 
 func factRows(f *ledger.Facts) [][2]string {

@@ -52,7 +52,7 @@ func (c *logCmd) run(std streams) (int, error) {
 	progress := newProgress(std.err)
 	opts.Progress = progress.show
 	if strings.HasPrefix(c.Where, "http://") || strings.HasPrefix(c.Where, "https://") {
-		client, err := c.client()
+		client, err := httpClient(c.Token)
 		if err != nil {
 			return 0, err
 		}
@@ -111,12 +111,13 @@ func cellsIn(dir string) ([]string, error) {
 	return cells, nil
 }
 
-func (c *logCmd) client() (*http.Client, error) {
+// httpClient reads what is at a URL, with the token in a file if one is given.
+func httpClient(tokenFile string) (*http.Client, error) {
 	client := &http.Client{Timeout: time.Minute}
-	if c.Token == "" {
+	if tokenFile == "" {
 		return client, nil
 	}
-	token, err := readFile(c.Token, 64<<10)
+	token, err := readFile(tokenFile, 64<<10)
 	if err != nil {
 		return nil, fmt.Errorf("--token-file: %w", err)
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 // writeCell makes a cell with 300 events by the real writer below dir/data/cells/eu, and returns the policies of its
-// control log and of its events log.
-func writeCell(t testing.TB, dir string) (control, events ledger.Policy) {
+// control log and of its events log, with the receipt of an access.
+func writeCell(t testing.TB, dir string) (control, events ledger.Policy, receipt ledger.Receipt) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -83,9 +83,12 @@ func writeCell(t testing.TB, dir string) (control, events ledger.Policy) {
 	_, err = eventsLog.Append(ctx, messages, true)
 	must(err)
 	must(eventsLog.Flush(ctx))
+	access, err := writer.Intend(ctx, log.InternalRead(ledger.OpProof, ledger.RoleWriter, "eu"))
+	must(err)
+	must(access.Done(ctx, 1, 100, nil))
 	must(holder.Flush(ctx))
 	must(eventsLog.Close())
 	must(holder.Flush(ctx))
 	must(holder.Close())
-	return control, events
+	return control, events, access.Receipt
 }

@@ -29,6 +29,8 @@ type cli struct {
 	Event eventCmd `cmd:"" help:"Check that events were logged and not changed since, from their proof bundles."`
 	Log   logCmd   `cmd:"" help:"Check a whole log, or all logs of a cell: every object that the stores hold."`
 
+	Receipt receiptCmd `cmd:"" help:"Check that handing data over was recorded, from the receipts that came with it."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -36,7 +37,11 @@ func TestMain(m *testing.M) {
 //	data/            a data directory with the cell eu: 300 events, written by the real writer
 //	eu.policy        of its control log; eu-events.policy of its events log
 //
-// URL is where the open store of its events log is served, with a role where the request has the token "secret".
+//	receipt.json     of an access that its control log records; answer.json is an answer with it, later.json one of an
+//	                 entry that is not there yet, renumbered.json and other-hash.json ones that were changed
+//
+// URL is where the open store of its events log is served, with a role where the request has the token "secret";
+// CONTROL_URL the same for its control log, SERVER_URL a server with that log below /logs.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -91,13 +96,32 @@ func TestScripts(t *testing.T) {
 			b.View, b.Record = ledger.Mask(record, func(p string) bool { return slices.Contains(shown, p) }).Append(nil), nil
 			write("view.json", b.Append(nil))
 
-			eu, euEvents := writeCell(t, env.WorkDir)
+			eu, euEvents, receipt := writeCell(t, env.WorkDir)
 			write("eu.policy", eu.Append(nil))
 			write("eu-events.policy", euEvents.Append(nil))
 			write("token", []byte("secret\n"))
-			server := httptest.NewServer(serveLog(filepath.Join(env.WorkDir, "data", "cells", "eu"), "test/eu/events/0"))
+			write("receipt.json", receipt.Append(nil))
+			write("answer.json", fmt.Appendf(nil, `{"events":[],"cells":[{"jurisdiction":"eu","receipt":%s},{"jurisdiction":"us","receipt":null}]}`, receipt.Append(nil)))
+			receipt.Seq++
+			write("renumbered.json", receipt.Append(nil))
+			receipt.Seq--
+			receipt.Hash[0] ^= 1
+			write("other-hash.json", receipt.Append(nil))
+			receipt.Hash[0] ^= 1
+			receipt.Index += 1000
+			write("later.json", receipt.Append(nil))
+			home := filepath.Join(env.WorkDir, "data", "cells", "eu")
+			server := httptest.NewServer(serveLog(home, "test/eu/events/0"))
 			env.Defer(server.Close)
 			env.Setenv("URL", server.URL)
+			control := serveLog(home, "test/eu/control")
+			mux := http.NewServeMux()
+			mux.Handle("/logs/eu/control/", http.StripPrefix("/logs/eu/control", control))
+			for name, handler := range map[string]http.Handler{"CONTROL_URL": control, "SERVER_URL": mux} {
+				server := httptest.NewServer(handler)
+				env.Defer(server.Close)
+				env.Setenv(name, server.URL)
+			}
 			return nil
 		},
 	})

@@ -16,9 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/query/api"
 )
@@ -204,13 +201,12 @@ func (cmd *benchCmd) question(g *global, s *server, from, to time.Time, result *
 	go server.Serve(listener)
 	defer server.Close()
 	base := "http://" + listener.Addr().String()
-	options := s.search.engine.Options()
-	database := "domicile_eu"
-	conn, err := clickhouse.Open(options)
+	const database = "domicile_eu"
+	drain, closeConn, err := s.search.engine.Drain()
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer closeConn()
 
 	month := fmt.Sprintf("from=%d&to=%d", from.UnixMilli(), to.UnixMilli())
 	account := func(r *rand.Rand) string { return fmt.Sprintf("%012d", r.IntN(benchAccounts*3/4)) }
@@ -247,7 +243,7 @@ func (cmd *benchCmd) question(g *global, s *server, from, to time.Time, result *
 			if ask.sql == nil {
 				continue
 			}
-			if took, err = timed(func() error { return drain(g.ctx, conn, ask.sql(random, database)) }); err != nil {
+			if took, err = timed(func() error { return drain(g.ctx, ask.sql(random, database)) }); err != nil {
 				return fmt.Errorf("%s on ClickHouse: %w", ask.name, err)
 			}
 			theirs = append(theirs, took)
@@ -296,15 +292,4 @@ func fetch(ctx context.Context, address, accept string) error {
 		err = fmt.Errorf("%s: %.300s", answer.Status, body)
 	}
 	return err
-}
-
-func drain(ctx context.Context, conn driver.Conn, query string) error {
-	rows, err := conn.Query(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-	}
-	return rows.Err()
 }

@@ -26,7 +26,7 @@ type Config struct {
 	Commit    Commit            `yaml:"commit,omitempty"`    //
 	Publish   Interval          `yaml:"publish,omitempty"`   // how often a busy log publishes: 1s
 	Batch     Interval          `yaml:"batch,omitempty"`     // how often a busy log is bound into the control log: 1m
-	Skew      Interval          `yaml:"skew,omitempty"`      // how far clocks may be apart: 10m
+	Skew      Interval          `yaml:"skew,omitempty"`      // how far clocks may be apart, not less than when a cell was made: 10m
 	Window    int               `yaml:"window,omitempty"`    // uids held to recognize repeats: 1000000
 	Heartbeat Interval          `yaml:"heartbeat,omitempty"` // of a live component: 1m
 	Index     Index             `yaml:"index,omitempty"`     //

@@ -125,3 +125,11 @@ func (r *Replay) NewestPolicy() (ledger.Hash, *ledger.PolicyDocument, bool) {
 	p := r.policies.chain[len(r.policies.chain)-1]
 	return p.hash, p.document, true
 }
+
+// GreatestSkewMs is the greatest skew that a policy of the log has named, in milliseconds.
+func (r *Replay) GreatestSkewMs() (ms uint64) {
+	for _, p := range r.policies.chain {
+		ms = max(ms, p.document.SkewMs)
+	}
+	return ms
+}

@@ -11,7 +11,7 @@ import (
 type Access struct {
 	component *Component
 	intent    ledger.AccessEntry
-	Receipt   Receipt // of the intent: goes to whoever gets the data
+	Receipt   ledger.Receipt // of the intent: goes to whoever gets the data
 }
 
 // Intend logs that event data is about to be read. Only when it returns without an error may a byte of it be touched.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,9 +32,12 @@ type batches struct {
 	mu      sync.Mutex
 	commits []commitFacts // committed and in no batch entry yet
 
+	boundSize atomic.Uint64 // size, for those who do not wait
+
 	writing sync.Mutex        // of the one entry that is written at a time
 	size    uint64            // up to which leaves are bound
-	next    map[Source]uint64 // marks at that size
+	next    map[Source]uint64 // marks that entries name, as far as they are known
+	late    map[Source]uint64 // marks at that size that found no place in its entry
 	last    time.Time
 }
 
@@ -58,17 +62,22 @@ func factsOf(h *ledger.Header, hash string, leaves [][]byte) (commitFacts, error
 
 // loadBatches reads back the commits that no batch entry covers.
 func loadBatches(ctx context.Context, e *Events) (*batches, error) {
-	b := &batches{log: e, wake: make(chan struct{}, 1), next: make(map[Source]uint64)}
+	b := &batches{log: e, wake: make(chan struct{}, 1), next: make(map[Source]uint64), late: make(map[Source]uint64)}
 	if e.cfg.Control == nil {
 		return b, nil
 	}
 	if last := e.cfg.LastBatch; last != nil {
 		b.first, b.size = last.CommitSeq+1, last.Size
+		b.boundSize.Store(b.size)
 		header, _, err := e.header(ctx, last.CommitSeq)
 		if err != nil {
 			return nil, err
 		}
-		b.mark(header)
+		for _, c := range header.Collectors {
+			if s := (Source{c.ID, c.Epoch}); c.Next > b.from(s) {
+				b.late[s] = c.Next
+			}
+		}
 	}
 	for seq := b.first; seq <= e.head.Seq; seq++ {
 		commit, err := e.read(ctx, seq)
@@ -85,6 +94,11 @@ func loadBatches(ctx context.Context, e *Events) (*batches, error) {
 	return b, nil
 }
 
+// bound reports whether batch entries name a source's numbers up to next. Used before anything runs.
+func (b *batches) bound(s Source, next uint64) bool {
+	return b.log.cfg.Control == nil || b.from(s) >= next
+}
+
 // release lets entries be written.
 func (b *batches) release() {
 	if b.held.Swap(false) {
@@ -92,10 +106,16 @@ func (b *batches) release() {
 	}
 }
 
-func (b *batches) mark(h *ledger.Header) {
-	for _, c := range h.Collectors {
-		b.next[Source{c.ID, c.Epoch}] = c.Next
+// from is where the entries about a source's numbers go on.
+func (b *batches) from(s Source) uint64 {
+	next, known := b.next[s]
+	if !known {
+		b.log.cfg.Control.control.State(func(r *custody.Replay) {
+			next = r.CollectorNext(b.log.origin, s.Collector, s.Epoch)
+		})
+		b.next[s] = next
 	}
+	return next
 }
 
 // committed takes note of a commit.
@@ -165,7 +185,7 @@ func (b *batches) write(ctx context.Context) error {
 	if n == 0 || commits[n-1].header.Size != done.size {
 		return fmt.Errorf("log %s: published %d leaves at commit %d, which is not among the commits to bind", b.log.origin, done.size, done.seq)
 	}
-	entry, err := b.entry(commits)
+	entry, late, err := b.entry(commits)
 	if err != nil {
 		return err
 	}
@@ -179,9 +199,10 @@ func (b *batches) write(ctx context.Context) error {
 		return err
 	}
 	crash.Point("batch/after")
-	b.size = done.size
-	for i := range commits {
-		b.mark(&commits[i].header)
+	b.size, b.late = done.size, late
+	b.boundSize.Store(b.size)
+	for _, c := range entry.Collectors {
+		b.next[Source{c.ID, c.Epoch}] = c.Next
 	}
 	b.last = time.Now()
 	b.mu.Lock()
@@ -190,26 +211,25 @@ func (b *batches) write(ctx context.Context) error {
 	return nil
 }
 
-// entry is the batch entry of consecutive commits.
-func (b *batches) entry(commits []commitFacts) (*ledger.BatchEntry, error) {
+// entry is the batch entry of consecutive commits. late are the marks that found no place in it.
+func (b *batches) entry(commits []commitFacts) (_ *ledger.BatchEntry, late map[Source]uint64, err error) {
 	last := &commits[len(commits)-1]
 	e := &ledger.BatchEntry{Origin: b.log.origin, CommitSeq: last.header.Seq, First: b.size, Size: last.header.Size}
-	var err error
 	if e.CommitHash, err = parseHex(last.hash); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if e.Root, err = ledger.ParseHash(last.header.Root); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if e.Rules, err = parseHex(last.header.Rules); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	classes := make(map[string]*ledger.BatchClass)
-	marks := make(map[Source]uint64)
+	marks := maps.Clone(b.late)
 	regions := make(map[string]uint64)
 	for _, c := range commits {
 		if c.header.Rules != last.header.Rules {
-			return nil, fmt.Errorf("commit %d: the movement rules change within a batch", c.header.Seq)
+			return nil, nil, fmt.Errorf("commit %d: the movement rules change within a batch", c.header.Seq)
 		}
 		e.Duplicates += c.header.Duplicates
 		e.Hits += c.header.Hits
@@ -235,19 +255,55 @@ func (b *batches) entry(commits []commitFacts) (*ledger.BatchEntry, error) {
 	for _, region := range slices.Sorted(maps.Keys(regions)) {
 		e.LeafRegions = append(e.LeafRegions, ledger.RegionCount{Region: region, Count: regions[region]})
 	}
-	for _, s := range slices.SortedFunc(maps.Keys(marks), Source.compare) {
-		if from := b.next[s]; marks[s] > from {
-			e.Collectors = append(e.Collectors, ledger.CollectorRange{ID: s.Collector, Epoch: s.Epoch, From: from, Next: marks[s]})
+	late, err = b.addCollectors(e, marks)
+	return e, late, err
+}
+
+// maxBatchBytes leaves an entry room for what its component fills in.
+const maxBatchBytes = ledger.MaxEntryBytes - 1024
+
+// addCollectors adds the ranges of sources that moved, as many as an entry can hold: the others stand in the next one.
+// Those that have waited come first.
+func (b *batches) addCollectors(e *ledger.BatchEntry, marks map[Source]uint64) (late map[Source]uint64, err error) {
+	e.EntryCommon = probeCommon
+	rest, err := ledger.EncodeEntry(e)
+	if err != nil {
+		return nil, err
+	}
+	e.EntryCommon = ledger.EntryCommon{}
+	size := len(rest)
+	late = make(map[Source]uint64)
+	add := func(s Source, next uint64) {
+		r := ledger.CollectorRange{ID: s.Collector, Epoch: s.Epoch, From: b.from(s), Next: next}
+		if r.Next <= r.From {
+			return
+		}
+		digits := len(strconv.FormatUint(r.From, 10)) + len(strconv.FormatUint(r.Next, 10))
+		if size += len(`{"id":"","epoch":"","from":,"next":},`) + len(r.ID) + len(r.Epoch) + digits; size > maxBatchBytes {
+			late[s] = next
+			return
+		}
+		e.Collectors = append(e.Collectors, r)
+	}
+	sources := slices.SortedFunc(maps.Keys(marks), Source.compare)
+	for _, waited := range []bool{true, false} {
+		for _, s := range sources {
+			if _, ok := b.late[s]; ok == waited {
+				add(s, marks[s])
+			}
 		}
 	}
-	return e, nil
+	slices.SortFunc(e.Collectors, func(x, y ledger.CollectorRange) int {
+		return Source{x.ID, x.Epoch}.compare(Source{y.ID, y.Epoch})
+	})
+	return late, nil
 }
 
 // canBind returns an error if no batch entry could name one of these. What cannot be bound must not be committed: it
 // would stop the log for good.
 func canBind(source Source, class, region string) error {
 	probe := ledger.BatchEntry{
-		EntryCommon: ledger.EntryCommon{Emitter: "probe", Epoch: probeSource.Epoch}, Origin: "probe/probe/events/0",
+		EntryCommon: probeCommon, Origin: "probe/probe/events/0",
 		Classes:     []ledger.BatchClass{{Class: class, Lock: ledger.LockNone}},
 		Collectors:  []ledger.CollectorRange{{ID: source.Collector, Epoch: source.Epoch}},
 		LeafRegions: []ledger.RegionCount{{Region: region}},
@@ -255,6 +311,9 @@ func canBind(source Source, class, region string) error {
 	_, err := ledger.EncodeEntry(&probe)
 	return err
 }
+
+// probeCommon stands for what a component fills in.
+var probeCommon = ledger.EntryCommon{Emitter: "probe", Epoch: probeSource.Epoch}
 
 // probeSource, probeClass and probeRegion can be bound, so that canBind tells about the others.
 var probeSource = Source{Collector: "probe", Epoch: "00000000000000000000000000000000"}

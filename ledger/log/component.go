@@ -19,16 +19,6 @@ type Component struct {
 	open    []unanswered // given to the holder, who did not answer: they have the next numbers, if they were committed
 }
 
-// A Receipt says where an entry stands, so that whoever was answered can check later that it was logged.
-type Receipt struct {
-	Origin  string
-	Emitter string
-	Epoch   string
-	Seq     uint64
-	Index   uint64
-	Hash    ledger.Hash // RFC 6962 leaf hash of the entry
-}
-
 // Start begins an epoch of a component that the policy declares, with a `node` start entry.
 func (c *Control) Start(ctx context.Context, id string, role ledger.Role) (*Component, error) {
 	epoch, err := newID(c.Rand)
@@ -79,7 +69,7 @@ func (m *Component) Stop(ctx context.Context) error {
 // Append writes an entry and returns when it is committed. The component fills in the members that every entry has. A
 // refusal that only says that the policy has moved on is answered by encoding again. After another error the entry may
 // be committed all the same, or be committed when the next one is written.
-func (m *Component) Append(ctx context.Context, e ledger.Entry) (Receipt, error) {
+func (m *Component) Append(ctx context.Context, e ledger.Entry) (ledger.Receipt, error) {
 	result := m.AppendAll(ctx, e)[0]
 	return result.Receipt, result.Err
 }

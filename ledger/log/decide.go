@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"domicile.dev/domicile/ledger"
 )
@@ -14,13 +15,15 @@ type judgement struct {
 	*Events
 	here    map[key]*waiting // new in this very commit
 	older   older
+	now     int64    // the least time that the commit will have
+	ahead   int      // events dated in the future that are held, this commit's included
 	reading *reading // of stored records that are compared; nil until there is one
 }
 
 // decide finds out of every message whether its event is new, and returns those that are, in order. What cannot be
 // decided now waits; what is no event of this log is rejected.
 func (e *Events) decide(ctx context.Context, list []*waiting) (fresh []*waiting, err error) {
-	j := judgement{Events: e, here: make(map[key]*waiting, len(list))}
+	j := judgement{Events: e, here: make(map[key]*waiting, len(list)), now: e.now(), ahead: len(e.window.ahead)}
 	j.lookUp(ctx, list)
 	for _, w := range list {
 		if w.refused != nil {
@@ -96,11 +99,28 @@ names:
 		if len(found) > 0 {
 			continue names
 		}
+		if w.refused = j.tooFarAhead(w); w.refused != nil {
+			return false, j.reject(ctx, w)
+		}
 		if n > 1 {
 			return j.rename(ctx, w, uid)
 		}
 		return true, nil
 	}
+}
+
+// tooFarAhead is why an event is not taken that is dated in the future: it would have to be held, and so many are that
+// each commit names that they must not become more.
+func (j *judgement) tooFarAhead(w *waiting) error {
+	if !j.window.dated(w.Time, j.now) {
+		return nil
+	}
+	if j.ahead >= j.cfg.MaxAhead {
+		by := time.Duration(w.Time-j.now) * time.Millisecond
+		return fmt.Errorf("the event is dated %v in the future, and the log holds %d such events already: correct the clock of its source, and send it again when its time has come", by, j.ahead)
+	}
+	j.ahead++
+	return nil
 }
 
 // rename makes an event one of another uid.

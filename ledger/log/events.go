@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,8 +25,9 @@ type EventsConfig struct {
 	MaxBytes   int           // of record lines; 0 means 16 MiB, which is also the most
 	Age        time.Duration // 0 means a second
 
-	Skew         time.Duration // how far clocks may be apart; 0 means 10 minutes
+	Skew         time.Duration // how far clocks may be apart, at least what the cell's policies say; 0 means 10 minutes
 	Window       int           // uids held to recognize repeats; 0 means a million
+	MaxAhead     int           // events dated in the future that are held; others are rejected; 0 means 100,000
 	MaxWaiting   int           // events that may wait for a look-up before reading stops; 0 means 10,000
 	CarryMarks   time.Duration // how long a mark outlives its last message when the log is opened again; 0 means an hour
 	MarksEvery   time.Duration // bounds how often a commit is made for marks and repeats alone; 0 means 10 seconds
@@ -53,7 +55,7 @@ func (c *EventsConfig) defaults() {
 	for _, d := range []struct {
 		value *int
 		byDef int
-	}{{&c.MaxRecords, 8192}, {&c.MaxBytes, ledger.MaxPayloadBytes}, {&c.Window, 1_000_000}, {&c.MaxWaiting, 10_000}} {
+	}{{&c.MaxRecords, 8192}, {&c.MaxBytes, ledger.MaxPayloadBytes}, {&c.Window, 1_000_000}, {&c.MaxWaiting, 10_000}, {&c.MaxAhead, 100_000}} {
 		if *d.value <= 0 {
 			*d.value = d.byDef
 		}
@@ -79,9 +81,10 @@ func (c *EventsConfig) defaults() {
 // Events is the writer of one events log.
 type Events struct {
 	*writer
-	cfg    EventsConfig
-	reader *Reader
-	packer *packer
+	cfg       EventsConfig
+	leastSkew time.Duration // that any writer of this log may be configured with
+	reader    *Reader
+	packer    *packer
 
 	queue   chan *submission
 	stopped chan struct{} // closed when nobody reads the queue any more
@@ -95,6 +98,7 @@ type Events struct {
 	marks   *marks
 	repeats uint64 // dropped since the last commit
 	waiting []*waiting
+	waits   atomic.Int64  // as many as waiting
 	unsaid  []*submission // taken and not answered
 	renamer preparer
 
@@ -148,14 +152,15 @@ type Result struct {
 // batch entry binds.
 func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	cfg.defaults()
+	least, err := leastSkew(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	w, err := openWriter(ctx, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
-	e := &Events{writer: w, cfg: cfg, queue: make(chan *submission), stopped: make(chan struct{})}
-	if e.marks, err = w.restoreMarks(ctx, &w.head, w.Clock().Add(-cfg.CarryMarks).UnixMilli()); err != nil {
-		return nil, err
-	}
+	e := &Events{writer: w, cfg: cfg, leastSkew: least, queue: make(chan *submission), stopped: make(chan struct{})}
 	if e.packer, err = newPacker(); err != nil {
 		return nil, err
 	}
@@ -174,6 +179,9 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	if e.batches, err = loadBatches(ctx, e); err != nil {
 		return nil, err
 	}
+	if e.marks, err = w.restoreMarks(ctx, &w.head, w.Clock().Add(-cfg.CarryMarks).UnixMilli(), e.batches.bound); err != nil {
+		return nil, err
+	}
 	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.group, ctx = errgroup.WithContext(ctx)
 	e.group.Go(func() error {
@@ -187,6 +195,22 @@ func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
 	e.group.Go(func() error { return e.pub.run(ctx, e.batches.published) })
 	e.group.Go(func() error { return e.batches.run(ctx) })
 	return e, nil
+}
+
+// leastSkew is the least skew that a writer may have: the greatest that a policy of the cell has named. With less, an
+// event that was committed, and let go of since its time was not that far ahead, would be taken for new.
+func leastSkew(cfg *EventsConfig) (time.Duration, error) {
+	if cfg.Control == nil {
+		return cfg.Skew, nil
+	}
+	var least time.Duration
+	cfg.Control.control.State(func(r *custody.Replay) {
+		least = time.Duration(r.GreatestSkewMs()) * time.Millisecond
+	})
+	if cfg.Skew < least {
+		return 0, fmt.Errorf("log %s: skew is %v, but the cell was made with %v: with less, repeats of events in this log could be taken for new ones; set skew to %v or more", cfg.Origin, cfg.Skew, least, least)
+	}
+	return least, nil
 }
 
 // Reader reads this log.
@@ -274,6 +298,7 @@ func (e *Events) run(ctx context.Context) error {
 			return e.finish(ctx)
 		}
 		err := e.commitBatch(ctx, batch, &moved)
+		e.waits.Store(int64(len(e.waiting)))
 		e.answer(batch, err)
 		if stopped := e.err(); stopped != nil {
 			return stopped

@@ -34,8 +34,9 @@ func newMarks() *marks {
 }
 
 // restoreMarks returns the marks that hold after the newest commit, without those of epochs whose last message was
-// committed before the given time (ms): their collectors are gone, and every commit would carry them for good.
-func (c chain) restoreMarks(ctx context.Context, head *ledger.Header, before int64) (*marks, error) {
+// committed before the given time (ms): their collectors are gone, and every commit would carry them for good. Marks that
+// are not bound yet are carried on, or no batch entry would ever name them.
+func (c chain) restoreMarks(ctx context.Context, head *ledger.Header, before int64, bound func(Source, uint64) bool) (*marks, error) {
 	m := newMarks()
 	for _, mark := range head.Collectors {
 		m.next[Source{mark.ID, mark.Epoch}] = mark.Next
@@ -60,7 +61,7 @@ func (c chain) restoreMarks(ctx context.Context, head *ledger.Header, before int
 	}
 	if old.Time < before {
 		for _, mark := range old.Collectors {
-			if s := (Source{mark.ID, mark.Epoch}); m.next[s] == mark.Next {
+			if s := (Source{mark.ID, mark.Epoch}); m.next[s] == mark.Next && bound(s, mark.Next) {
 				delete(m.next, s)
 			}
 		}

@@ -47,6 +47,11 @@ func (e modelEvent) message(draw *rapid.T) Message {
 func (m *model) open() {
 	m.change = func(cfg *EventsConfig) {
 		cfg.Window = rapid.SampledFrom([]int{1, 2, 5, 20, 1000}).Draw(m.draw, "window")
+		if rapid.Bool().Draw(m.draw, "index") {
+			cfg.Lookup = m.newTable()
+		}
+		// Never less than the cell's policy says, but sometimes less than the last writer had.
+		cfg.Skew = rapid.SampledFrom([]time.Duration{10 * time.Minute, 11 * time.Minute, 7 * time.Hour}).Draw(m.draw, "skew")
 		cfg.CarryMarks = 1000 * time.Hour
 		cfg.MaxRecords = rapid.SampledFrom([]int{1, 3, 8192}).Draw(m.draw, "max records")
 	}

@@ -75,9 +75,12 @@ func (j *judgement) namesakes(list []*waiting) (groups []*namesakes) {
 }
 
 // extend takes as many names as its messages may need: those that have an event, and one for each message that may be
-// new. It appends what has to be asked for.
+// new. It appends what has to be asked for, and asks for more the more are taken, so that questions stay few.
 func (j *judgement) extend(g *namesakes, ask []key) []key {
-	for len(g.contents) > 0 && g.names < g.taken+len(g.contents) {
+	if g.names >= g.taken+len(g.contents) {
+		return ask
+	}
+	for len(g.contents) > 0 && g.names < 2*g.taken+len(g.contents) {
 		g.names++
 		id := UIDKey(sameUID(g.uid, g.names))
 		if h, ok := j.window.uids[id]; ok {

@@ -26,6 +26,11 @@ type publisher struct {
 	target  published     // the newest commit
 	wake    chan struct{} // holds a token while there is something to publish
 
+	// For Lag, under mu as well.
+	doneSize uint64    // of done
+	failing  error     // why the newest publication failed
+	since    time.Time // of the first failure in a row
+
 	// Of the one publication that runs at a time.
 	running sync.Mutex
 	done    published  // what the checkpoint in the open store says
@@ -130,6 +135,12 @@ func (p *publisher) published() published {
 func (p *publisher) publish(ctx context.Context) error {
 	p.running.Lock()
 	defer p.running.Unlock()
+	err := p.publishNewest(ctx)
+	p.note(ctx, err)
+	return err
+}
+
+func (p *publisher) publishNewest(ctx context.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -190,6 +201,7 @@ func (p *publisher) write(ctx context.Context, target published, finished []tile
 	crash.Point("publish/after-checkpoint")
 	target.edge = nil
 	p.done, p.version = target, version
+	p.doneAt(target.size)
 	return nil
 }
 

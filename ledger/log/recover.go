@@ -193,6 +193,7 @@ func (w *writer) restoreTree(ctx context.Context, done published) error {
 	if next == 0 {
 		w.pub.done = published{}
 	}
+	w.pub.doneAt(w.pub.done.size)
 	prev := ledger.NoPrev
 	if next > 0 {
 		prev = done.hash

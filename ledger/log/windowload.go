@@ -37,7 +37,7 @@ func (e *Events) loadWindow(ctx context.Context) error {
 // Which commit comes first is free, as long as the events that were listed as ahead just before it are held too: an
 // event that was struck off the list later may still be in this window's future.
 func readWindow(ctx context.Context, e *Events, reading *reading) (*window, error) {
-	w := newWindow(e.cfg.Skew, e.cfg.Window)
+	w := newWindow(e.cfg.Skew, e.leastSkew, e.cfg.Window)
 	first, leaves := e.head.Seq, uint64(0)
 	for ; first > 0; first-- {
 		header, _, err := e.header(ctx, first)

@@ -12,13 +12,13 @@ import (
 
 // A cell is what one cell contributed to an answer.
 type cell struct {
-	Jurisdiction string     `json:"jurisdiction"`
-	Answered     bool       `json:"answered"`
-	Reason       kind       `json:"reason,omitempty"` // why it did not answer
-	Detail       string     `json:"detail,omitempty"`
-	Count        *uint64    `json:"count,omitempty"`
-	Logs         []logState `json:"logs"`
-	Receipt      *receipt   `json:"receipt,omitempty"`
+	Jurisdiction string         `json:"jurisdiction"`
+	Answered     bool           `json:"answered"`
+	Reason       kind           `json:"reason,omitempty"` // why it did not answer
+	Detail       string         `json:"detail,omitempty"`
+	Count        *uint64        `json:"count,omitempty"`
+	Logs         []logState     `json:"logs"`
+	Receipt      *query.Receipt `json:"receipt,omitempty"`
 }
 
 type logState struct {
@@ -35,25 +35,10 @@ type checkpoint struct {
 	Note string `json:"note"`
 }
 
-// A receipt is a query.Receipt as JSON.
-type receipt struct {
-	Origin  string `json:"origin"`
-	Emitter string `json:"emitter"`
-	Epoch   string `json:"epoch"`
-	Seq     uint64 `json:"seq"`
-	Index   uint64 `json:"index"`
-	Hash    string `json:"hash"` // of the entry as a leaf, standard base64
+// receiptHeader is a receipt as a header carries it.
+func receiptHeader(r *query.Receipt) string {
+	return base64.RawURLEncoding.EncodeToString(r.Append(nil))
 }
-
-func receiptOf(r *query.Receipt) *receipt {
-	if r == nil {
-		return nil
-	}
-	return &receipt{r.Origin, r.Emitter, r.Epoch, r.Seq, r.Index, ledger.FormatHash(r.Hash)}
-}
-
-// header is the receipt as a header carries it.
-func (r *receipt) header() string { return base64.RawURLEncoding.EncodeToString(appendJSON(nil, r)) }
 
 func checkpointOf(c ledger.Checkpoint, note []byte) *checkpoint {
 	if len(note) == 0 {
@@ -84,7 +69,7 @@ func reasonOf(err error) (reason kind, detail string) {
 }
 
 func cellOf(a query.CellAnswer) cell {
-	c := cell{Jurisdiction: a.Jurisdiction, Answered: a.Err == nil, Logs: []logState{}, Receipt: receiptOf(a.Receipt)}
+	c := cell{Jurisdiction: a.Jurisdiction, Answered: a.Err == nil, Logs: []logState{}, Receipt: a.Receipt}
 	if a.Err != nil {
 		c.Reason, c.Detail = reasonOf(a.Err)
 	} else {

@@ -85,7 +85,7 @@ func proofHeaders(h http.Header, p *query.Proof, answer *query.FederatedProofs) 
 				continue
 			}
 			if c.Receipt != nil {
-				h.Set(headerReceipt, receiptOf(c.Receipt).header())
+				h.Set(headerReceipt, receiptHeader(c.Receipt))
 			}
 			h.Set(headerCheckpoint, fmt.Sprintf("%s %d %s", l.Origin, l.Checkpoint.Size, ledger.FormatHash(l.Checkpoint.Root)))
 		}

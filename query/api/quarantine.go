@@ -55,7 +55,7 @@ func (s *server) quarantine(c echo.Context, v values) error {
 		Answered     bool              `json:"answered"`
 		Reason       kind              `json:"reason,omitempty"`
 		Detail       string            `json:"detail,omitempty"`
-		Receipt      *receipt          `json:"receipt,omitempty"`
+		Receipt      *query.Receipt    `json:"receipt,omitempty"`
 		Held         uint64            `json:"held"`
 		Released     uint64            `json:"released"`
 		Unreadable   uint64            `json:"unreadable"`
@@ -76,7 +76,7 @@ func (s *server) quarantine(c echo.Context, v values) error {
 			view.Answered, complete = false, false
 			view.Reason, view.Detail = reasonOf(err)
 		default:
-			view.Receipt, view.Held, view.Released, view.Unreadable = receiptOf(q.Receipt), q.Held, q.Released, q.Unreadable
+			view.Receipt, view.Held, view.Released, view.Unreadable = q.Receipt, q.Held, q.Released, q.Unreadable
 			if q.Reasons != nil {
 				view.Reasons = q.Reasons
 			}

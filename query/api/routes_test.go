@@ -285,7 +285,7 @@ func TestProofOfOneEvent(t *testing.T) {
 	}
 	for _, a := range []answer{bundle, text} {
 		raw, err := base64.RawURLEncoding.DecodeString(a.Header.Get("Domicile-Receipt"))
-		var r receipt
+		var r ledger.Receipt
 		if err != nil || json.Unmarshal(raw, &r) != nil || r.Origin != "local/eu/control" || r.Index != 17 {
 			t.Errorf("receipt %s: %v", raw, err)
 		}

@@ -32,6 +32,7 @@ func makeVectors(t testing.TB) (Index, map[string][]byte) {
 	m.leaves()
 	m.commits()
 	m.proofsAndBundles()
+	m.receipts()
 	names := make(map[string]bool)
 	for _, c := range m.index.Cases {
 		if names[c.Name] {

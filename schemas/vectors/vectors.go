@@ -6,7 +6,7 @@ import "embed"
 
 // Files holds index.json and the files that it names.
 //
-//go:embed index.json policy bundle commit proof
+//go:embed index.json policy bundle commit proof receipt
 var Files embed.FS
 
 // Index is index.json.
@@ -18,14 +18,15 @@ type Index struct {
 // A Case is one input and what a conforming implementation makes of it. Members that say nothing are left out.
 type Case struct {
 	Name string `json:"name"` // unique
-	Kind string `json:"kind"` // record, view, leaf, commit, proof or bundle
+	Kind string `json:"kind"` // record, view, leaf, commit, proof, bundle or receipt
 	Why  string `json:"why"`  // what the case is about
 
 	Input       string   `json:"input,omitempty"`        // the input's bytes as UTF-8,
 	InputBase64 string   `json:"input_base64,omitempty"` // or where they are not UTF-8,
 	File        string   `json:"file,omitempty"`         // or in a file
 	Leaf        string   `json:"leaf,omitempty"`         // proof: the leaf that it is about
-	Policies    []string `json:"policies,omitempty"`     // proof, bundle: files of what the verifier trusts
+	Policies    []string `json:"policies,omitempty"`     // proof, bundle, receipt: files of what the verifier trusts
+	Log         string   `json:"log,omitempty"`          // receipt: folder of the open store in which the control log is
 
 	Valid bool `json:"valid"` // the input is to be accepted: what follows holds
 
@@ -40,8 +41,8 @@ type Case struct {
 	Size       uint64   `json:"size,omitempty"`        // proof, commit
 	Root       string   `json:"root,omitempty"`        // proof, commit: base64
 
-	Exit   *int   `json:"exit,omitempty"`   // bundle: exit code of domicile-verify event
-	Failed string `json:"failed,omitempty"` // bundle: id of a check that fails
+	Exit   *int   `json:"exit,omitempty"`   // bundle, receipt: exit code of domicile-verify event or receipt
+	Failed string `json:"failed,omitempty"` // bundle, receipt: id of a check that fails
 }
 
 // A Field is a part of a record with the values that lead to its commitment.

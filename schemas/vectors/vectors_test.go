@@ -2,6 +2,7 @@ package vectors
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"testing"
 
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/audit"
 	"domicile.dev/domicile/ledger/ledgertest"
 )
 
@@ -26,7 +29,7 @@ var update = flag.Bool("update", false, "write the vectors anew")
 func TestFiles(t *testing.T) {
 	_, files := makeVectors(t)
 	if *update {
-		for _, folder := range []string{"policy", "bundle", "commit", "proof"} {
+		for _, folder := range []string{"policy", "bundle", "commit", "proof", "receipt"} {
 			if err := os.RemoveAll(folder); err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +116,7 @@ func (c *Case) policies(t *testing.T) (policies []ledger.Policy) {
 
 // expectation is what a case expects, without the input.
 func expectation(c Case) Case {
-	c.Name, c.Kind, c.Why, c.Input, c.InputBase64, c.File, c.Leaf, c.Policies = "", "", "", "", "", "", "", nil
+	c.Name, c.Kind, c.Why, c.Input, c.InputBase64, c.File, c.Leaf, c.Log, c.Policies = "", "", "", "", "", "", "", "", nil
 	return c
 }
 
@@ -193,11 +196,39 @@ func runGo(t *testing.T, c Case, tree *ledgertest.Tree) (got Case, err error) {
 				got.Failed = c.Failed
 			}
 		}
+	case "receipt":
+		exit := 0
+		receipts, err := ledger.FindReceipts(input)
+		verdicts := []*audit.ReceiptVerdict{}
+		for _, r := range receipts {
+			verdicts = append(verdicts, audit.CheckReceipt(t.Context(), r, c.policies(t), []audit.Objects{stored{c.Log}}))
+		}
+		if err != nil {
+			verdicts = append(verdicts, audit.UnreadableReceipt(err))
+		}
+		for _, v := range verdicts {
+			exit = max(exit, map[ledger.Result]int{ledger.ResultVerified: 0, ledger.ResultFailed: 1, ledger.ResultInconclusive: 2}[v.Result])
+			for _, check := range v.Checks {
+				if check.ID == c.Failed && check.Status == ledger.Failed {
+					got.Failed = c.Failed
+				}
+			}
+		}
+		got.Exit, got.Valid = &exit, exit == 0
 	default:
 		t.Fatalf("unknown kind %q", c.Kind)
 	}
 	return got, nil
 }
+
+// stored is a store among the vectors.
+type stored struct{ folder string }
+
+func (s stored) Read(_ context.Context, key string, _ []byte, _ int64) ([]byte, error) {
+	return Files.ReadFile(s.folder + "/" + key)
+}
+
+func (stored) List(context.Context, string) iter.Seq2[audit.Object, error] { return nil }
 
 // harness runs docs/verify_event.py as a module, one case a line.
 const harness = `
@@ -250,8 +281,8 @@ func TestPython(t *testing.T) {
 	var in bytes.Buffer
 	cases := make(map[string]Case)
 	for _, c := range readIndex(t).Cases {
-		if c.Kind == "commit" || c.Name == "proof: extra line" {
-			continue // the script reads no commits, and of proofs what a bundle may hold
+		if c.Kind == "commit" || c.Kind == "receipt" || c.Name == "proof: extra line" {
+			continue // the script reads no commits and no receipts, and of proofs what a bundle may hold
 		}
 		if err := json.NewEncoder(&in).Encode(line{c.Name, c.Kind, c.input(t), c.File, c.Policies, c.Leaf}); err != nil {
 			t.Fatal(err)
