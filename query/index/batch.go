@@ -48,7 +48,7 @@ type eventColumns struct {
 
 	jurisdictions, actors, resources [][]string
 
-	record []string
+	text, record []string
 }
 
 type uidColumns struct {
@@ -93,6 +93,7 @@ func (b *batch) add(r *row) {
 	e.jurisdictions = append(e.jurisdictions, r.jurisdictions)
 	e.actors = append(e.actors, r.actors)
 	e.resources = append(e.resources, r.resources)
+	e.text = append(e.text, r.text)
 	e.record = append(e.record, r.record)
 	b.uidRows.key = append(b.uidRows.key, r.uidKey)
 	b.uidRows.content = append(b.uidRows.content, r.content)
@@ -110,32 +111,35 @@ func (b *batch) token(table string, attempt int) string {
 type table struct {
 	name    string
 	columns []string
-	fill    func(b *batch, put func(column int, values any))
+	values  func(b *batch) []any // in the order of columns
 }
 
-// tables are filled in this order, none before its batch's token is known.
-var tables = []*table{uidTable, eventTable}
-
-var eventTable = &table{
-	name: "events",
-	columns: []string{"time", "log", "leaf_index", "commit_seq", "erased", "uid", "jurisdiction", "region", "provider", "account",
-		"class", "class_name", "activity", "activity_name", "service", "operation", "status", "actor", "src_ip", "resource", "record"},
-	fill: func(b *batch, put func(int, any)) {
-		e := &b.eventRows
-		for i, values := range []any{e.time, e.log, e.leafIndex, e.commitSeq, e.erased, e.uid, lists(e.jurisdictions), e.region, e.provider, e.account,
-			e.class, e.className, e.activity, e.activities, e.service, e.operation, e.status, lists(e.actors), e.srcIP, lists(e.resources), e.record} {
-			put(i, values)
-		}
+// tables are filled in this order: an event that is found has its record.
+var tables = []*table{
+	{
+		name:    "records",
+		columns: []string{"log", "leaf_index", "time", "uid", "record"},
+		values: func(b *batch) []any {
+			e := &b.eventRows
+			return []any{e.log, e.leafIndex, e.time, e.uid, e.record}
+		},
 	},
-}
-
-var uidTable = &table{
-	name:    "uids",
-	columns: []string{"uid_key", "log", "leaf_index", "content", "time"},
-	fill: func(b *batch, put func(int, any)) {
-		for i, values := range []any{views(b.uidRows.key), b.eventRows.log, b.eventRows.leafIndex, views(b.uidRows.content), b.eventRows.time} {
-			put(i, values)
-		}
+	{
+		name:    "uids",
+		columns: []string{"uid_key", "log", "leaf_index", "content"},
+		values: func(b *batch) []any {
+			return []any{views(b.uidRows.key), b.eventRows.log, b.eventRows.leafIndex, views(b.uidRows.content)}
+		},
+	},
+	{
+		name: "events",
+		columns: []string{"time", "log", "leaf_index", "commit_seq", "erased", "uid", "jurisdiction", "region", "provider", "account",
+			"class", "class_name", "activity", "activity_name", "service", "operation", "status", "actor", "src_ip", "resource", "text"},
+		values: func(b *batch) []any {
+			e := &b.eventRows
+			return []any{e.time, e.log, e.leafIndex, e.commitSeq, e.erased, e.uid, lists(e.jurisdictions), e.region, e.provider, e.account,
+				e.class, e.className, e.activity, e.activities, e.service, e.operation, e.status, lists(e.actors), e.srcIP, lists(e.resources), e.text}
+		},
 	},
 }
 
@@ -181,21 +185,21 @@ func (x *Index) insert(ctx context.Context, t *table, name string, b *batch, tok
 	return nil
 }
 
-func fill(out driver.Batch, t *table, b *batch) (err error) {
-	t.fill(b, func(column int, values any) {
-		if err != nil {
-			return
-		}
-		if rows, ok := values.(lists); ok {
-			c := out.Column(column)
-			for i := range rows {
-				if err = c.AppendRow(rows[i]); err != nil {
-					return
-				}
+func fill(out driver.Batch, t *table, b *batch) error {
+	for column, values := range t.values(b) {
+		rows, ok := values.(lists)
+		if !ok {
+			if err := out.Column(column).Append(values); err != nil {
+				return err
 			}
-			return
+			continue
 		}
-		err = out.Column(column).Append(values)
-	})
-	return err
+		into := out.Column(column)
+		for i := range rows {
+			if err := into.AppendRow(rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
