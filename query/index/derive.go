@@ -14,6 +14,7 @@ import (
 
 // A row is what the tables hold of one leaf. Its strings and record may share the memory of the record line.
 type row struct {
+	log      string
 	index    uint64
 	commit   uint64
 	erased   bool
