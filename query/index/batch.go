@@ -23,39 +23,34 @@ type batch struct {
 	bytes      int    // of record lines
 	lines      []byte // where the next line is kept
 
-	eventRows eventColumns
-	uidRows   uidColumns
+	columns columns
 }
 
-type eventColumns struct {
-	time       []int64
-	log        []string
-	leafIndex  []uint64
-	commitSeq  []uint64
-	erased     []bool
-	uid        []string
-	region     []string
-	provider   []string
-	account    []string
-	class      []uint32
-	className  []string
-	activity   []uint32
-	activities []string
-	service    []string
-	operation  []string
-	status     []string
-	srcIP      []string
+// columns are the columns of all tables.
+type columns struct {
+	log       []string
+	leafIndex []uint64
+	commitSeq []uint64
+	time      []int64
+	erased    []bool
+	class     []uint32
+	activity  []uint32
+
+	uid, region, provider, account, className, activityName, service, operation, status, srcIP, text, record []string
 
 	jurisdictions, actors, resources [][]string
 
-	record []string
+	uidKey, content []key
 }
 
-type uidColumns struct {
-	key, content []key
-}
+// Bounds of a batch while the feed catches up: commits are sent together until they hold so much.
+const (
+	batchRows  = 32 << 10
+	batchBytes = 32 << 20
+)
 
-func (b *batch) rows() int { return len(b.eventRows.time) }
+func (b *batch) rows() int  { return len(b.columns.time) }
+func (b *batch) full() bool { return b.rows() >= batchRows || b.bytes >= batchBytes }
 
 // linesChunk is how much memory for lines is made at a time.
 const linesChunk = 4 << 20
@@ -72,30 +67,31 @@ func (b *batch) keep(line []byte) []byte {
 
 // add appends a row.
 func (b *batch) add(r *row) {
-	e := &b.eventRows
-	e.time = append(e.time, r.time)
-	e.log = append(e.log, b.origin)
-	e.leafIndex = append(e.leafIndex, r.index)
-	e.commitSeq = append(e.commitSeq, r.commit)
-	e.erased = append(e.erased, r.erased)
-	e.uid = append(e.uid, r.uid)
-	e.region = append(e.region, r.region)
-	e.provider = append(e.provider, r.provider)
-	e.account = append(e.account, r.account)
-	e.class = append(e.class, r.class)
-	e.className = append(e.className, r.className)
-	e.activity = append(e.activity, r.activity)
-	e.activities = append(e.activities, r.activityName)
-	e.service = append(e.service, r.service)
-	e.operation = append(e.operation, r.operation)
-	e.status = append(e.status, r.status)
-	e.srcIP = append(e.srcIP, r.srcIP)
-	e.jurisdictions = append(e.jurisdictions, r.jurisdictions)
-	e.actors = append(e.actors, r.actors)
-	e.resources = append(e.resources, r.resources)
-	e.record = append(e.record, r.record)
-	b.uidRows.key = append(b.uidRows.key, r.uidKey)
-	b.uidRows.content = append(b.uidRows.content, r.content)
+	c := &b.columns
+	c.log = append(c.log, b.origin)
+	c.leafIndex = append(c.leafIndex, r.index)
+	c.commitSeq = append(c.commitSeq, r.commit)
+	c.time = append(c.time, r.time)
+	c.erased = append(c.erased, r.erased)
+	c.class = append(c.class, r.class)
+	c.activity = append(c.activity, r.activity)
+	c.uid = append(c.uid, r.uid)
+	c.region = append(c.region, r.region)
+	c.provider = append(c.provider, r.provider)
+	c.account = append(c.account, r.account)
+	c.className = append(c.className, r.className)
+	c.activityName = append(c.activityName, r.activityName)
+	c.service = append(c.service, r.service)
+	c.operation = append(c.operation, r.operation)
+	c.status = append(c.status, r.status)
+	c.srcIP = append(c.srcIP, r.srcIP)
+	c.text = append(c.text, r.text)
+	c.record = append(c.record, r.record)
+	c.jurisdictions = append(c.jurisdictions, r.jurisdictions)
+	c.actors = append(c.actors, r.actors)
+	c.resources = append(c.resources, r.resources)
+	c.uidKey = append(c.uidKey, r.uidKey)
+	c.content = append(c.content, r.content)
 	b.bytes += len(r.record)
 }
 
@@ -104,39 +100,6 @@ func (b *batch) add(r *row) {
 func (b *batch) token(table string, attempt int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%s\n%d", table, b.origin, b.from, b.lastHash, attempt))
 	return hex.EncodeToString(sum[:16])
-}
-
-// A table is one of the index's, filled with one insert for each batch.
-type table struct {
-	name    string
-	columns []string
-	fill    func(b *batch, put func(column int, values any))
-}
-
-// tables are filled in this order, none before its batch's token is known.
-var tables = []*table{uidTable, eventTable}
-
-var eventTable = &table{
-	name: "events",
-	columns: []string{"time", "log", "leaf_index", "commit_seq", "erased", "uid", "jurisdiction", "region", "provider", "account",
-		"class", "class_name", "activity", "activity_name", "service", "operation", "status", "actor", "src_ip", "resource", "record"},
-	fill: func(b *batch, put func(int, any)) {
-		e := &b.eventRows
-		for i, values := range []any{e.time, e.log, e.leafIndex, e.commitSeq, e.erased, e.uid, lists(e.jurisdictions), e.region, e.provider, e.account,
-			e.class, e.className, e.activity, e.activities, e.service, e.operation, e.status, lists(e.actors), e.srcIP, lists(e.resources), e.record} {
-			put(i, values)
-		}
-	},
-}
-
-var uidTable = &table{
-	name:    "uids",
-	columns: []string{"uid_key", "log", "leaf_index", "content", "time"},
-	fill: func(b *batch, put func(int, any)) {
-		for i, values := range []any{views(b.uidRows.key), b.eventRows.log, b.eventRows.leafIndex, views(b.uidRows.content), b.eventRows.time} {
-			put(i, values)
-		}
-	},
 }
 
 // lists marks arrays, which the driver takes row by row only if reflection is to be avoided.
@@ -154,48 +117,54 @@ func views(keys []key) []string {
 // insertTimeout bounds one insert: a server that hangs is one that is away.
 const insertTimeout = 2 * time.Minute
 
-// insert sends a batch to a table, whose name may be that of a copy of it.
-func (x *Index) insert(ctx context.Context, t *table, name string, b *batch, token string) (err error) {
+// insert sends a batch to a table. known says that ClickHouse has seen the token before, and inserted nothing.
+func (x *Index) insert(ctx context.Context, t *table, b *batch, token string) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
-	ctx = clickhouse.Context(ctx, clickhouse.WithQueryID(x.queryID(name)), clickhouse.WithSettings(clickhouse.Settings{
-		"insert_deduplication_token": token,
-		"insert_deduplicate":         1,
-		"async_insert":               0,
-		"max_insert_threads":         1, // one block, one part: all of it or nothing
-	}))
-	what := fmt.Sprintf("inserting leaves %d to %d of %s into %s", b.first, b.size, b.origin, name)
-	out, err := x.conn.PrepareBatch(ctx, "INSERT INTO "+name+" ("+strings.Join(t.columns, ", ")+")")
+	ctx = clickhouse.Context(ctx, clickhouse.WithQueryID(x.queryID(b.origin)),
+		clickhouse.WithSettings(clickhouse.Settings{
+			"insert_deduplication_token": token,
+			"insert_deduplicate":         1,
+			"async_insert":               0,
+			"max_insert_threads":         1, // one block, one part: all of it or nothing
+		}),
+		clickhouse.WithProfileEvents(func(events []clickhouse.ProfileEvent) {
+			for _, e := range events {
+				known = known || e.Name == "DuplicatedInsertedBlocks" && e.Value > 0
+			}
+		}))
+	what := fmt.Sprintf("inserting leaves %d to %d of %s into %s", b.first, b.size, b.origin, t.name)
+	out, err := x.conn.PrepareBatch(ctx, "INSERT INTO "+t.name+" ("+strings.Join(t.names(), ", ")+")")
 	if err != nil {
-		return explain(what, err)
+		return false, explain(what, err)
 	}
 	if err := fill(out, t, b); err != nil {
-		return explain(what, errors.Join(err, out.Abort()))
+		return false, explain(what, errors.Join(err, out.Abort()))
 	}
 	if err := out.Send(); err != nil {
-		if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
-			return fmt.Errorf("%s: %w: no answer within %v", what, ErrUnavailable, insertTimeout)
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return false, fmt.Errorf("%s: %w: no answer within %v", what, ErrUnavailable, insertTimeout)
 		}
-		return explain(what, err)
+		return false, explain(what, err)
 	}
-	return nil
+	return known, nil
 }
 
-func fill(out driver.Batch, t *table, b *batch) (err error) {
-	t.fill(b, func(column int, values any) {
-		if err != nil {
-			return
-		}
-		if rows, ok := values.(lists); ok {
-			c := out.Column(column)
-			for i := range rows {
-				if err = c.AppendRow(rows[i]); err != nil {
-					return
-				}
+func fill(out driver.Batch, t *table, b *batch) error {
+	for column, values := range t.values(b) {
+		rows, ok := values.(lists)
+		if !ok {
+			if err := out.Column(column).Append(values); err != nil {
+				return err
 			}
-			return
+			continue
 		}
-		err = out.Column(column).Append(values)
-	})
-	return err
+		into := out.Column(column)
+		for i := range rows {
+			if err := into.AppendRow(rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -122,10 +122,10 @@ func (x *Index) clear(ctx context.Context, table, origin string, s span) error {
 	return explain(fmt.Sprintf("taking rows of leaves %d to %d of %s out of %s", s.first, s.size, origin, table), err)
 }
 
-// stop ends inserts that an earlier process or connection left behind: they would come after the count.
-func (x *Index) stop(ctx context.Context) error {
+// stop ends inserts of a log that an earlier process or connection left behind: they would come after the count.
+func (x *Index) stop(ctx context.Context, origin string) error {
 	const query = "KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC"
-	return explain("ending inserts that were left behind", x.conn.Exec(ctx, query, clickhouse.Named("prefix", x.queryPrefix())))
+	return explain("ending inserts that were left behind", x.conn.Exec(ctx, query, clickhouse.Named("prefix", x.queryPrefix(origin))))
 }
 
 // holds reports how many rows a table has of some leaves, and whether that is each of them once.

@@ -14,6 +14,7 @@ import (
 
 // A row is what the tables hold of one leaf. Its strings and record may share the memory of the record line.
 type row struct {
+	log      string
 	index    uint64
 	commit   uint64
 	erased   bool
@@ -37,6 +38,7 @@ type row struct {
 	actors        []string
 	resources     []string
 
+	text   string
 	record string
 
 	uidKey, content key
@@ -88,6 +90,7 @@ var fields = []field{
 type deriver struct {
 	cutter  ledger.Cutter
 	fields  []ledger.Field
+	texts   textList
 	lower   map[string]string   // provider names in lower case
 	sets    map[string]placeSet // by the bytes of the enrichment: there are few
 	strings []string            // where the next row's lists begin
@@ -123,6 +126,7 @@ func (d *deriver) derive(r *row, line []byte) error {
 	d.take(r)
 	r.uid = clipValue(d.whole)
 	r.uidKey, r.content = log.UIDKey(d.whole), log.ContentKey(d.fields)
+	r.text = d.texts.of(d.fields)
 	if len(r.actors) == 0 && d.app != "" {
 		r.actors = d.one(d.app)
 	}

@@ -20,6 +20,7 @@ import (
 type FeedState struct {
 	Indexed uint64    // leaves [0, Indexed) have their rows
 	Commits uint64    // commits [0, Commits) are indexed
+	Mended  uint64    // leaves whose rows were missing or there twice, and were made anew, since the feed began
 	Err     error     // why the feed does not go on now; nil while it does
 	Since   time.Time // when the feed came into this state: began to run, or to fail
 }
@@ -45,12 +46,6 @@ func (x *Index) setState(origin string, change func(*FeedState)) {
 	change(s)
 }
 
-// Bounds of a batch while the feed catches up: commits are sent together until they hold so much.
-const (
-	batchRows  = 32 << 10
-	batchBytes = 32 << 20
-)
-
 // Back-off while ClickHouse is away.
 const (
 	firstWait = 200 * time.Millisecond
@@ -70,6 +65,9 @@ func (x *Index) Feed(ctx context.Context, r *log.Reader, wake <-chan struct{}) e
 		if ctx.Err() != nil {
 			return nil
 		}
+		if errors.Is(err, errRecount) {
+			continue
+		}
 		x.setState(f.origin, func(s *FeedState) {
 			if s.Err == nil {
 				s.Since = x.cfg.Clock()
@@ -88,16 +86,21 @@ func (x *Index) Feed(ctx context.Context, r *log.Reader, wake <-chan struct{}) e
 	}
 }
 
+// errRecount says that rows have to be counted again before the feed goes on: they are in other tables now, or on a
+// server that was started anew.
+var errRecount = errors.New("the rows have to be counted again")
+
 // A feed is one log on its way into the tables.
 type feed struct {
 	x      *Index
 	r      *log.Reader
 	origin string
 
-	suffix string   // of the tables' names: "" or that of the copies that a rebuild fills
-	have   []uint64 // by table: leaves [0, have) are there
-	doubt  bool     // an insert may have been claimed done without being so
-	since  int64    // when the server started, by its own clock in seconds
+	have  []uint64 // by table: leaves [0, have) are there
+	since int64    // when the server that the rows were counted on started, by its own clock in seconds
+	swaps uint64   // exchanges of tables by then
+
+	sent func(*batch) // is told of every batch; may be nil
 
 	done           func(records, bytes uint64) error // ends the access that was logged; nil before the first read
 	records, bytes uint64                            // read under it
@@ -129,49 +132,6 @@ func (f *feed) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// resume counts what the tables hold, mends it, and returns the commit to go on with.
-func (f *feed) resume(ctx context.Context) (seq uint64, err error) {
-	if err := f.x.migrate(ctx); err != nil {
-		return 0, err
-	}
-	if err := f.x.stop(ctx); err != nil {
-		return 0, err
-	}
-	if f.since, err = f.x.started(ctx); err != nil {
-		return 0, err
-	}
-	f.doubt = true
-	for range 3 {
-		mended := false
-		if f.have, mended, err = f.mend(ctx); err != nil {
-			return 0, err
-		}
-		if !mended {
-			return f.start(ctx)
-		}
-	}
-	return 0, fmt.Errorf("log %s: its rows cannot be mended, run domicile index rebuild", f.origin)
-}
-
-// start is the first commit that a table lacks.
-func (f *feed) start(ctx context.Context) (uint64, error) {
-	least := slices.Min(f.have)
-	head, err := f.r.Head(ctx)
-	if err != nil {
-		return 0, err
-	}
-	seq := head.Seq + 1
-	if least < head.Size {
-		header, err := commitAt(ctx, f.r, head, least)
-		if err != nil {
-			return 0, err
-		}
-		seq = header.Seq
-	}
-	f.indexed(seq, least)
-	return seq, nil
-}
-
 func (f *feed) indexed(commits, leaves uint64) {
 	f.x.setState(f.origin, func(s *FeedState) {
 		if s.Err != nil {
@@ -179,76 +139,6 @@ func (f *feed) indexed(commits, leaves uint64) {
 		}
 		s.Commits, s.Indexed, s.Err = commits, leaves, nil
 	})
-}
-
-// mend counts the tables' rows and repairs what is missing in between, or there twice, commit by commit.
-func (f *feed) mend(ctx context.Context) (have []uint64, mended bool, err error) {
-	for _, t := range tables {
-		c, err := f.x.covered(ctx, t.name+f.suffix, f.origin)
-		if err != nil {
-			return nil, false, err
-		}
-		head, err := f.r.Head(ctx) // after the count: rows never come before their commit
-		if err != nil {
-			return nil, false, err
-		}
-		if c.size > head.Size {
-			return nil, false, fmt.Errorf("log %s: %w: table %s has rows up to leaf %d, the log has %d leaves: was another ledger indexed here, or an older copy of this one restored? domicile index rebuild makes the tables anew",
-				f.origin, ErrSchema, t.name+f.suffix, c.size-1, head.Size)
-		}
-		// What ends inside a commit is broken, too: inserts are of whole commits.
-		if c.size < head.Size {
-			header, err := commitAt(ctx, f.r, head, c.size)
-			if err != nil {
-				return nil, false, err
-			}
-			if header.First < c.size {
-				c.broken = join(c.broken, span{header.First, c.size})
-			}
-		}
-		for _, s := range c.broken {
-			mended = true
-			if err := f.repair(ctx, t, head, s); err != nil {
-				return nil, false, err
-			}
-		}
-		have = append(have, c.size)
-	}
-	return have, mended, nil
-}
-
-// repair makes the rows of the commits that a span touches anew. Its inserts have tokens of their own: those of the
-// first time have been used.
-func (f *feed) repair(ctx context.Context, t *table, head *ledger.Header, s span) error {
-	header, err := commitAt(ctx, f.r, head, s.first)
-	if err != nil {
-		return err
-	}
-	nonce := f.x.queryID("repair")
-	b := new(batch)
-	d := new(deriver)
-	for seq := header.Seq; seq <= head.Seq; seq++ {
-		if header, err = f.r.Header(ctx, seq); err != nil {
-			return err
-		}
-		if header.First >= s.size {
-			break
-		}
-		if header.First == header.Size {
-			continue
-		}
-		if err := f.x.clear(ctx, t.name+f.suffix, f.origin, span{header.First, header.Size}); err != nil {
-			return err
-		}
-		*b = batch{origin: f.origin, from: seq, first: header.First}
-		if err := f.read(ctx, b, d, header); err != nil {
-			return err
-		}
-		if err := f.x.insert(ctx, t, t.name+f.suffix, b, b.token(nonce, 0)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // follow reads commits from seq on and inserts them. One goroutine reads and derives the next batch while another
@@ -266,6 +156,9 @@ func (f *feed) follow(ctx context.Context, seq uint64, wake <-chan struct{}) err
 				return err
 			}
 			f.indexed(b.next, b.size)
+			if f.sent != nil {
+				f.sent(b)
+			}
 		}
 		return nil
 	})
@@ -306,7 +199,7 @@ func (f *feed) produce(ctx context.Context, seq uint64, wake <-chan struct{}, ba
 			return err
 		}
 		// A batch never goes past where a table ends: it is in the table as a whole, or not at all.
-		if b != nil && (slices.Contains(ends, header.First) || b.rows() >= batchRows || b.bytes >= batchBytes) {
+		if b != nil && (slices.Contains(ends, header.First) || b.full()) {
 			if err := give(); err != nil {
 				return err
 			}
@@ -393,14 +286,16 @@ func (f *feed) send(ctx context.Context, b *batch) error {
 	if b.first == b.size {
 		return nil
 	}
-	// Rows that were acknowledged outlive a server that is killed, but not always a machine that loses power. Where the
-	// server is not the one that the rows were counted on, they are counted again.
+	if f.swaps != f.x.swaps {
+		return errRecount
+	}
+	// Rows that were acknowledged outlive a server that is killed, but not always a machine that loses power.
 	since, err := f.x.started(ctx)
 	if err != nil {
 		return err
 	}
 	if since-f.since > 2 || f.since-since > 2 {
-		return fmt.Errorf("log %s: %w: it was started anew, counting its rows", f.origin, ErrUnavailable)
+		return errRecount
 	}
 	for i, t := range tables {
 		if f.have[i] >= b.size {
@@ -411,33 +306,28 @@ func (f *feed) send(ctx context.Context, b *batch) error {
 		}
 		f.have[i] = b.size
 	}
-	f.doubt = false
 	return nil
 }
 
 // sendTo inserts a batch into one table.
 //
 // The token makes a repeat harmless: an insert whose answer got lost is sent again, by this process or the next, and is
-// in the table once. But a server that is killed may remember a token and have lost its rows. So after a failure the
-// rows are counted, and if they are not there, they are sent under the token of another attempt.
+// in the table once. But the token outlives the rows: of a server that was killed between noting the token and keeping
+// the rows, or where somebody took rows out. So where ClickHouse knows a token the rows are counted, and if they are not
+// there they are sent under the token of another attempt.
 func (f *feed) sendTo(ctx context.Context, t *table, b *batch) error {
-	name := t.name + f.suffix
-	for attempt := range 5 {
-		if err := f.x.insert(ctx, t, name, b, b.token(name, attempt)); err != nil {
+	for attempt := range 100 {
+		known, err := f.x.insert(ctx, t, b, b.token(t.name, attempt))
+		if err != nil || !known {
 			return err
 		}
-		if !f.doubt {
-			return nil
-		}
-		rows, complete, err := f.x.holds(ctx, name, f.origin, span{b.first, b.size})
+		rows, complete, err := f.x.holds(ctx, t.name, f.origin, span{b.first, b.size})
 		if err != nil || complete {
 			return err
 		}
 		if rows > 0 {
-			if err := f.x.clear(ctx, name, f.origin, span{b.first, b.size}); err != nil {
-				return err
-			}
+			return errRecount // there in part, or twice: that is not for an insert to mend
 		}
 	}
-	return fmt.Errorf("leaves %d to %d of %s: ClickHouse says that they are in %s, and they are not", b.first, b.size, f.origin, name)
+	return fmt.Errorf("leaves %d to %d of %s: ClickHouse says that they are in %s, and they are not", b.first, b.size, f.origin, t.name)
 }

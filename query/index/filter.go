@@ -15,14 +15,16 @@ import (
 type Filter struct {
 	From, To time.Time           // time of the event in [From, To), to the millisecond; zero: open
 	Equal    map[Column][]string // any of the values; all columns must match
-	Text     string              // words, all of which must occur in the event, without regard to case
+	// Words, all of which must occur in the event, without regard to case. What has no space in it, like an address or an
+	// ARN, must occur as it stands.
+	Text string
 }
 
 // Limits of a question. They keep what a stranger can make ClickHouse do small.
 const (
 	maxValues = 1000 // of one column
 	maxText   = 1000 // bytes
-	maxWords  = 16
+	maxTerms  = 16
 )
 
 // Check says why a filter cannot be asked; its error wraps ErrQuestion.
@@ -35,10 +37,6 @@ func (f *Filter) Check() error {
 type conditions struct {
 	where  []string
 	params []any
-}
-
-func (c *conditions) add(format string, parameter func() string) {
-	c.where = append(c.where, strings.Replace(format, "?", parameter(), 1))
 }
 
 // bind adds a parameter and returns its place in the query.
@@ -148,7 +146,7 @@ func fold(values []string) []string {
 	return list
 }
 
-// text says that all words occur.
+// text says that all terms occur: each a word, or several with what stands between them (an address, an ARN).
 func (f *Filter) text(c *conditions) error {
 	if f.Text == "" {
 		return nil
@@ -159,12 +157,18 @@ func (f *Filter) text(c *conditions) error {
 	if !utf8.ValidString(f.Text) {
 		return fmt.Errorf("%w: the text is not UTF-8", ErrQuestion)
 	}
-	words := strings.FieldsFunc(f.Text, unicode.IsSpace)
-	if len(words) == 0 || len(words) > maxWords {
-		return fmt.Errorf("%w: text of %d words, from 1 to %d", ErrQuestion, len(words), maxWords)
+	terms := strings.FieldsFunc(lower(f.Text), unicode.IsSpace)
+	if len(terms) == 0 || len(terms) > maxTerms {
+		return fmt.Errorf("%w: text of %d words, from 1 to %d", ErrQuestion, len(terms), maxTerms)
 	}
-	for _, w := range fold(words) {
-		c.where = append(c.where, "positionCaseInsensitive(record, "+c.bind("String", w)+") > 0")
+	for _, term := range terms {
+		words := wordsOf(term)
+		for _, w := range words { // what the index of words can tell
+			c.where = append(c.where, "hasToken(text, "+c.bind("String", w)+")")
+		}
+		if len(words) != 1 || words[0] != term {
+			c.where = append(c.where, "match(text, "+c.bind("String", termPattern(term))+")")
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ package index
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"regexp"
@@ -49,10 +50,14 @@ type Index struct {
 	feeds map[string]*FeedState // by origin
 
 	// swap is held for reading while rows go into the tables, and for writing while a rebuild exchanges them.
-	swap sync.RWMutex
+	swap  sync.RWMutex
+	swaps uint64 // exchanges so far; guarded by swap
+
+	// upkeep is held by a rebuild or an audit: one at a time.
+	upkeep sync.Mutex
 }
 
-var databaseName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+var databaseName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,50}$`)
 
 // Open connects to ClickHouse, makes the database if it is missing and brings its tables up to date. It fails with
 // ErrUnavailable if ClickHouse is away, and with ErrSchema if a newer program made the tables.
@@ -95,14 +100,17 @@ func (x *Index) createDatabase(ctx context.Context) error {
 // Close ends the connections. Feeds end with their contexts, before.
 func (x *Index) Close() error { return x.conn.Close() }
 
-// queryID names a query so that a later process finds what this one left behind.
-func (x *Index) queryID(what string) string {
+// queryID names an insert of a log so that a later process finds what this one left behind.
+func (x *Index) queryID(origin string) string {
 	var random [8]byte
 	rand.Read(random[:])
-	return x.queryPrefix() + what + "-" + hex.EncodeToString(random[:])
+	return x.queryPrefix(origin) + hex.EncodeToString(random[:])
 }
 
-func (x *Index) queryPrefix() string { return "domicile-" + x.database + "-insert-" }
+func (x *Index) queryPrefix(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return "domicile-" + x.database + "-" + hex.EncodeToString(sum[:4]) + "-"
+}
 
 // access logs an internal read before it begins, and returns what ends it.
 func (x *Index) access(ctx context.Context, op ledger.AccessOp) (done func(records, bytes uint64) error, err error) {

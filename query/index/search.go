@@ -3,9 +3,9 @@ package index
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -79,8 +79,6 @@ func (x *Index) Search(ctx context.Context, f Filter, page Page) ([]Row, error) 
 	c.after(page.After)
 	ctx, cancel := x.bounded(ctx)
 	defer cancel()
-	// The records of a page are read by key, once it is known which they are: a record is a hundred times as long as
-	// what is filtered by.
 	found, err := x.read(ctx, "SELECT time, log, leaf_index, uid, '' FROM events WHERE "+c.sql()+
 		" ORDER BY time DESC, log DESC, leaf_index DESC LIMIT "+c.bind("UInt64", uint64(page.Limit)), c.params)
 	if err != nil {
@@ -115,31 +113,24 @@ func (c *conditions) after(p *Position) {
 	c.where = append(c.where, "time <= "+t, "(time < "+t+" OR log < "+origin+" OR log = "+origin+" AND leaf_index < "+index+")")
 }
 
-// withRecords reads the records of rows by their keys.
+// withRecords reads the records of rows by their leaves.
 func (x *Index) withRecords(ctx context.Context, found []Row) ([]Row, error) {
 	if len(found) == 0 {
 		return nil, nil
 	}
-	c := new(conditions)
-	times, indexes := make([]int64, len(found)), make([]uint64, len(found))
-	low, high := int64(math.MaxInt64), int64(math.MinInt64)
-	for i, r := range found {
-		times[i], indexes[i] = r.Time, r.Index
-		low, high = min(low, r.Time), max(high, r.Time)
-	}
-	c.where = append(c.where, "time IN "+c.bind("Array(Int64)", times), "leaf_index IN "+c.bind("Array(UInt64)", indexes))
-	rows, err := x.read(ctx, "SELECT time, log, leaf_index, uid, record FROM events WHERE "+c.sql()+" AND NOT erased", c.params)
+	rows, err := x.atLeaves(ctx, found)
 	if err != nil {
 		return nil, err
 	}
-	byPosition := make(map[Position][]byte, len(rows))
+	records := make(map[Position][]byte, len(rows))
 	for _, r := range rows {
-		byPosition[r.Position] = r.Record
+		records[r.Position] = r.Record
 	}
 	for i := range found {
-		record, ok := byPosition[found[i].Position]
+		record, ok := records[found[i].Position]
 		if !ok {
-			return nil, fmt.Errorf("event %s: %w: its row went away while it was read, ask again", found[i].UID, ErrUnavailable)
+			return nil, fmt.Errorf("event %s: %w: its row went away while it was read, or was altered: ask again, and run domicile index audit if that does not help",
+				clip(found[i].UID), ErrUnavailable)
 		}
 		found[i].Record = record
 	}
@@ -152,17 +143,17 @@ func (x *Index) ByUID(ctx context.Context, uid string) ([]Row, error) {
 	ctx, cancel := x.bounded(ctx)
 	defer cancel()
 	k := log.UIDKey(uid)
-	const places = "SELECT time, log, leaf_index, '', '' FROM uids WHERE uid_key = unhex({key:String})"
-	found, err := x.read(ctx, places, []any{clickhouse.Named("key", fmt.Sprintf("%x", k[:]))})
+	const places = "SELECT toInt64(0), log, leaf_index, '', '' FROM uids WHERE uid_key = toFixedString(unhex({key:String}), 16)"
+	found, err := x.read(ctx, places, []any{clickhouse.Named("key", hex.EncodeToString(k[:]))})
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	rows, err := x.atPositions(ctx, found)
+	rows, err := x.atLeaves(ctx, found)
 	if err != nil {
 		return nil, err
 	}
-	// 16 bytes of a hash are enough to find a uid by, not to answer for it.
-	rows = slices.DeleteFunc(rows, func(r Row) bool { return r.UID != uid && len(r.UID) < maxValue-3 })
+	// Half a hash is enough to find a uid by, not to answer for it.
+	rows = slices.DeleteFunc(rows, func(r Row) bool { return r.UID != clipValue(uid) })
 	slices.SortFunc(rows, func(a, b Row) int { return b.Compare(a.Position) })
 	return rows, nil
 }
@@ -171,27 +162,25 @@ func (x *Index) ByUID(ctx context.Context, uid string) ([]Row, error) {
 func (x *Index) At(ctx context.Context, origin string, index uint64) (Row, bool, error) {
 	ctx, cancel := x.bounded(ctx)
 	defer cancel()
-	// Answered by the projection by_leaf.
-	const place = "SELECT time, log, leaf_index, '', '' FROM events WHERE log = {log:String} AND leaf_index = {index:UInt64}"
-	found, err := x.read(ctx, place, []any{clickhouse.Named("log", origin), clickhouse.Named("index", index)})
-	if err != nil || len(found) == 0 {
-		return Row{}, false, err
-	}
-	rows, err := x.atPositions(ctx, found)
+	rows, err := x.atLeaves(ctx, []Row{{Position: Position{Log: origin, Index: index}}})
 	if err != nil || len(rows) == 0 {
 		return Row{}, false, err
 	}
 	return rows[0], true, nil
 }
 
-// atPositions reads the rows at exactly these positions that are there.
-func (x *Index) atPositions(ctx context.Context, places []Row) ([]Row, error) {
-	c := new(conditions)
-	any := make([]string, len(places))
-	for i, p := range places {
-		any[i] = "time = " + c.bind("Int64", p.Time) + " AND log = " + c.bind("String", p.Log) + " AND leaf_index = " + c.bind("UInt64", p.Index)
+// atLeaves reads the rows of leaves, in no order, those that are there.
+func (x *Index) atLeaves(ctx context.Context, leaves []Row) ([]Row, error) {
+	byLog := make(map[string][]uint64)
+	for _, r := range leaves {
+		byLog[r.Log] = append(byLog[r.Log], r.Index)
 	}
-	return x.read(ctx, "SELECT time, log, leaf_index, uid, record FROM events WHERE ("+strings.Join(any, " OR ")+") AND NOT erased", c.params)
+	c := new(conditions)
+	var any []string
+	for _, origin := range slices.Sorted(maps.Keys(byLog)) {
+		any = append(any, "log = "+c.bind("String", origin)+" AND leaf_index IN "+c.bind("Array(UInt64)", byLog[origin]))
+	}
+	return x.read(ctx, "SELECT time, log, leaf_index, uid, record FROM records WHERE ("+strings.Join(any, " OR ")+") AND record != ''", c.params)
 }
 
 // read runs a query that gives time, log, leaf_index, uid and record.

@@ -1,7 +1,6 @@
--- One row for each leaf of the cell's events logs, in the order in which answers come: by time.
+-- What people filter by: one row for each leaf of the cell's events logs, in the order in which answers come.
 --
--- Everything here is derived from the ledger and can be dropped; `domicile index rebuild` makes it again. The record is
--- the payload line as it was hashed, so that a proof needs no payload; all other columns are taken out of it.
+-- Everything in these tables is derived from the ledger and can be dropped; `domicile index rebuild` makes it again.
 CREATE TABLE IF NOT EXISTS events
 (
     time          Int64 COMMENT 'of the event, milliseconds since 1970' CODEC(Delta(8), LZ4),
@@ -14,25 +13,27 @@ CREATE TABLE IF NOT EXISTS events
     region        LowCardinality(String) COMMENT 'as the leaf says: aws:eu-central-1',
     provider      LowCardinality(String) COMMENT 'aws, azure, gcp',
     account       LowCardinality(String) COMMENT 'cloud.account.uid',
-    class         UInt32 COMMENT 'class_uid',
+    class         UInt32 COMMENT 'class_uid' CODEC(ZSTD),
     class_name    LowCardinality(String),
-    activity      UInt32 COMMENT 'activity_id',
+    activity      UInt32 COMMENT 'activity_id' CODEC(ZSTD),
     activity_name LowCardinality(String),
     service       LowCardinality(String) COMMENT 'api.service.name',
     operation     LowCardinality(String) COMMENT 'api.operation',
     status        LowCardinality(String),
-    actor         Array(String) COMMENT 'names of who did it; the first is the one to show',
+    actor         Array(String) COMMENT 'names of who did it; the first is the one to show' CODEC(ZSTD),
     src_ip        String COMMENT 'where it came from: an address, or what the provider says instead' CODEC(ZSTD),
     resource      Array(String) COMMENT 'uids and names of what it was done to' CODEC(ZSTD),
-    record        String COMMENT 'payload line {"salt":…,"event":…}, exact bytes' CODEC(ZSTD),
+    text          String COMMENT 'what free text is looked for in: the values of the event in lower case, each once, a line each' CODEC(ZSTD),
 
     at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(time, 'UTC') COMMENT 'time, to read',
 
+    -- Each tells of a thousand rows that a value is in none of them. Expressions are those of query/index/column.go.
     INDEX uid uid TYPE bloom_filter GRANULARITY 1,
-
-    -- Leaves of a log in a row: by it the table is compared with the ledger, and one leaf is found.
-    PROJECTION by_leaf (SELECT log, leaf_index, time ORDER BY log, leaf_index)
+    INDEX src_ip lower(src_ip) TYPE bloom_filter GRANULARITY 1,
+    INDEX actor arrayMap(x -> lower(x), actor) TYPE bloom_filter GRANULARITY 1,
+    INDEX resource arrayMap(x -> lower(x), resource) TYPE bloom_filter GRANULARITY 1,
+    INDEX text text TYPE tokenbf_v1(8192, 3, 0) GRANULARITY 1
 )
 ENGINE = MergeTree
 ORDER BY (time, log, leaf_index)
-SETTINGS index_granularity = 1024, index_granularity_bytes = 10485760, non_replicated_deduplication_window = 10000, lightweight_mutation_projection_mode = 'rebuild';
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, auto_statistics_types = '';

@@ -5,11 +5,8 @@ CREATE TABLE IF NOT EXISTS uids
     uid_key    FixedString(16) COMMENT 'first 16 bytes of SHA-256 of metadata.uid; zeros where the event was erased' CODEC(NONE),
     log        LowCardinality(String) COMMENT 'origin of the events log',
     leaf_index UInt64 COMMENT 'of the leaf in that log',
-    content    FixedString(16) COMMENT 'first 16 bytes of the hash of what makes the event the event it is' CODEC(NONE),
-    time       Int64 COMMENT 'of the event, milliseconds since 1970: where its row stands in events',
-
-    PROJECTION by_leaf (SELECT log, leaf_index ORDER BY log, leaf_index)
+    content    FixedString(16) COMMENT 'first 16 bytes of the hash of what makes the event the event it is' CODEC(NONE)
 )
 ENGINE = MergeTree
 ORDER BY uid_key
-SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, lightweight_mutation_projection_mode = 'rebuild';
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, auto_statistics_types = '';

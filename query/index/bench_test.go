@@ -1,0 +1,146 @@
+package index
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/normalize"
+)
+
+// traffic is API calls as CloudTrail delivers them, spread over a month and over as many accounts, services, operations
+// and callers as a company of some size has.
+type traffic struct {
+	normalized []byte
+	places     *normalize.Places
+}
+
+var trafficCalls = []struct {
+	service, operation string
+	readOnly           bool
+}{
+	{"s3", "GetObject", true}, {"s3", "PutObject", false}, {"s3", "ListObjects", true}, {"kms", "Decrypt", true}, {"kms", "GenerateDataKey", true},
+	{"sts", "AssumeRole", true}, {"ec2", "DescribeInstances", true}, {"ec2", "RunInstances", false}, {"ec2", "TerminateInstances", false},
+	{"logs", "CreateLogStream", false}, {"logs", "PutLogEvents", false}, {"dynamodb", "GetItem", true}, {"lambda", "Invoke", false},
+	{"iam", "ListRoles", true}, {"iam", "CreateUser", false}, {"iam", "AttachRolePolicy", false}, {"rds", "CreateDBSnapshot", false},
+	{"secretsmanager", "GetSecretValue", true}, {"ssm", "GetParameter", true}, {"cloudformation", "DescribeStacks", true},
+}
+
+var trafficRegions = []string{"eu-central-1", "eu-central-1", "eu-central-1", "eu-west-1", "eu-west-3", "eu-north-1"}
+
+// line is the record line of call n.
+func (tr *traffic) line(t testing.TB, n int) (line []byte, e normalize.Event) {
+	if tr.places == nil {
+		tr.places = normalize.DefaultPlaces()
+	}
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+	pick := func(i, of int) int { return int(binary.BigEndian.Uint32(sum[i:]) % uint32(of)) }
+	// Small numbers are more frequent than great ones.
+	few := func(i, of int) int { return pick(i, pick(i+1, of)+1) }
+	call := trafficCalls[few(0, len(trafficCalls))]
+	account := fmt.Sprintf("%012d", 111122223333+few(4, 40)*1001)
+	user := few(8, 400)
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * 259 * time.Millisecond) // 10 M in a month
+	identity := fmt.Sprintf(`{"type":"IAMUser","principalId":"AIDAEXAMPLE%08d","arn":"arn:aws:iam::%s:user/analyst%d","accountId":"%s","accessKeyId":"AKIAEXAMPLE%05d","userName":"analyst%d"}`,
+		user, account, user, account, user, user)
+	if user%3 == 0 {
+		identity = fmt.Sprintf(`{"type":"AssumedRole","principalId":"AROAEXAMPLE:worker-%d","arn":"arn:aws:sts::%s:assumed-role/worker/worker-%x","accountId":"%s","accessKeyId":"ASIAEXAMPLE%05d",`+
+			`"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLE","arn":"arn:aws:iam::%s:role/worker","accountId":"%s","userName":"worker"},"attributes":{"creationDate":"%s","mfaAuthenticated":"false"}}}`,
+			user, account, sum[20:23], account, user, account, account, at.Add(-time.Hour).Format(time.RFC3339))
+	}
+	failure := ""
+	if pick(12, 20) == 0 {
+		failure = `"errorCode":"AccessDenied","errorMessage":"User is not authorized to perform this action",`
+	}
+	raw := fmt.Appendf(nil, `{"eventVersion":"1.11","userIdentity":%s,"eventTime":"%s","eventSource":"%s.amazonaws.com","eventName":"%s","awsRegion":"%s","sourceIPAddress":"192.0.2.%d",%s`+
+		`"userAgent":"[aws-sdk-go-v2/1.32.0 os/linux lang/go#1.24]","requestParameters":{"bucketName":"example-reports-%d","Host":"example-reports.s3.eu-central-1.amazonaws.com","key":"2026/%02d/part-%09d.parquet"},"responseElements":null,`+
+		`"additionalEventData":{"SignatureVersion":"SigV4","CipherSuite":"TLS_AES_128_GCM_SHA256","bytesTransferredIn":0,"AuthenticationMethod":"AuthHeader","bytesTransferredOut":%d},`+
+		`"requestID":"%X","eventID":"%x-%x-%x-%x-%x","readOnly":%t,"resources":[{"type":"AWS::S3::Object","ARN":"arn:aws:s3:::example-reports-%d/2026/%02d/part-%09d.parquet"},{"accountId":"%s","type":"AWS::S3::Bucket","ARN":"arn:aws:s3:::example-reports-%d"}],`+
+		`"eventType":"AwsApiCall","managementEvent":false,"recipientAccountId":"%s","eventCategory":"Data"}`,
+		identity, at.Format(time.RFC3339), call.service, call.operation, trafficRegions[pick(16, len(trafficRegions))], pick(18, 250), failure,
+		few(9, 50), n%12+1, n, n%1000*512, sum[:8], sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16], call.readOnly, few(9, 50), n%12+1, n, account, few(9, 50), account)
+	e, grown, err := normalize.Append(tr.normalized[:0], normalize.Raw{Bytes: raw, Form: "cloudtrail/records", Provider: "aws"}, normalize.Options{Places: tr.places})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.normalized = grown
+	return ledger.AppendRecord(make([]byte, 0, len(e.JSON)+ledger.RecordOverhead), &sum, e.JSON), e
+}
+
+// trafficBatch is the rows of calls [first, first+n).
+func (tr *traffic) batch(t testing.TB, first, n int) *batch {
+	d := new(deriver)
+	b := &batch{origin: origin(0), from: uint64(first), next: uint64(first + n), first: uint64(first), size: uint64(first + n)}
+	for i := range n {
+		line, _ := tr.line(t, first+i)
+		row := row{index: uint64(first + i)}
+		if err := d.derive(&row, b.keep(line)); err != nil {
+			t.Fatal(err)
+		}
+		b.add(&row)
+	}
+	return b
+}
+
+// BenchmarkDerive is a record line becoming a row of a batch.
+func BenchmarkDerive(b *testing.B) {
+	tr := new(traffic)
+	lines := make([][]byte, 2000)
+	bytes := 0
+	for i := range lines {
+		lines[i], _ = tr.line(b, i)
+		bytes += len(lines[i])
+	}
+	d := new(deriver)
+	into := &batch{origin: origin(0)}
+	used := cpu()
+	b.SetBytes(int64(bytes / len(lines)))
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		row := row{index: uint64(n)}
+		if err := d.derive(&row, into.keep(lines[n%len(lines)])); err != nil {
+			b.Fatal(err)
+		}
+		into.add(&row)
+		if n++; into.rows() == batchRows {
+			into = &batch{origin: origin(0)}
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(n), "cpu-ns/row")
+}
+
+// cpu is the time that this process has used of all processors: on a machine that does other things as well it says more
+// than the clock.
+func cpu() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkInsert is batches going into both tables of a real engine.
+func BenchmarkInsert(b *testing.B) {
+	x := newIndex(b)
+	f := &feed{x: x, origin: origin(0), have: make([]uint64, len(tables))}
+	f.since, _ = x.started(b.Context())
+	tr := new(traffic)
+	b.ReportAllocs()
+	rows := 0
+	for b.Loop() {
+		b.StopTimer()
+		next := tr.batch(b, rows, batchRows/4)
+		b.StartTimer()
+		if err := f.send(b.Context(), next); err != nil {
+			b.Fatal(err)
+		}
+		rows += next.rows()
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+}
