@@ -212,12 +212,12 @@ func (cmd *benchCmd) question(g *global, s *server, from, to time.Time, result *
 	account := func(r *rand.Rand) string { return fmt.Sprintf("%012d", r.IntN(benchAccounts*3/4)) }
 	operation := func(r *rand.Rand) string { return fmt.Sprintf("Operation%d", r.IntN(benchOperations*3/4)) }
 	uid := func(r *rand.Rand) string { return benchUID(r.IntN(cmd.Search)) }
-	span := fmt.Sprintf("time >= fromUnixTimestamp64Milli(toInt64(%d)) AND time < fromUnixTimestamp64Milli(toInt64(%d))", from.UnixMilli(), to.UnixMilli())
+	span := fmt.Sprintf("time >= %d AND time < %d", from.UnixMilli(), to.UnixMilli())
 	asks := []benchAsk{
 		{"first page by account and operation over a month", func(r *rand.Rand) string {
 			return fmt.Sprintf("/v1/events?%s&account=%s&operation=%s", month, account(r), operation(r))
 		}, "", func(r *rand.Rand, database string) string {
-			return fmt.Sprintf("SELECT time, log, leaf_index, uid, record FROM %s.events WHERE %s AND account = '%s' AND operation = '%s' ORDER BY time DESC, log DESC, leaf_index DESC LIMIT 100", database, span, account(r), operation(r))
+			return fmt.Sprintf("SELECT record FROM %[1]s.records WHERE (log, leaf_index) IN (SELECT log, leaf_index FROM %[1]s.events WHERE %[2]s AND account = '%[3]s' AND operation = '%[4]s' ORDER BY time DESC, log DESC, leaf_index DESC LIMIT 100)", database, span, account(r), operation(r))
 		}},
 		{"the same with a word of free text", func(r *rand.Rand) string {
 			return fmt.Sprintf("/v1/events?%s&account=%s&operation=%s&text=%s", month, account(r), operation(r), url.QueryEscape(fmt.Sprintf("reports-%d", r.IntN(1000))))
@@ -225,7 +225,7 @@ func (cmd *benchCmd) question(g *global, s *server, from, to time.Time, result *
 		{"histogram over a month by day and region", func(*rand.Rand) string {
 			return "/v1/stats?" + month + "&by=region&every=1d"
 		}, "", func(_ *rand.Rand, database string) string {
-			return fmt.Sprintf("SELECT toStartOfDay(time) AS day, region, count() FROM %s.events WHERE %s GROUP BY day, region ORDER BY day, region", database, span)
+			return fmt.Sprintf("SELECT toStartOfDay(at) AS day, region, count() FROM %s.events WHERE %s GROUP BY day, region ORDER BY day, region", database, span)
 		}},
 		{"uid look-up", func(r *rand.Rand) string { return "/v1/events/" + uid(r) }, "", nil},
 		{"proof with record", func(r *rand.Rand) string { return "/v1/events/" + uid(r) + "/proof" }, "application/json", nil},

@@ -155,6 +155,6 @@ func (cmd *indexAuditCmd) report(g *global, cell string, r index.AuditReport) er
 	if r.Differences > 0 {
 		verdict = fmt.Sprintf("%d differ", r.Differences)
 	}
-	_, err := fmt.Fprintf(g.out, "cell %s: %d rows for %d leaves: %s\n", cell, r.Rows, r.Leaves, verdict)
+	_, err := fmt.Fprintf(g.out, "cell %s: %d rows in three tables for %d leaves: %s\n", cell, r.Rows, r.Leaves, verdict)
 	return err
 }
