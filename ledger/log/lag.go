@@ -33,7 +33,7 @@ func (e *Events) Lag() Lag {
 	l.Waiting = int(e.waits.Load())
 	for _, t := range []*trouble{&e.lookups, &e.comparisons} {
 		if l.LookupErr == nil {
-			l.LookupErr, l.LookupSince = t.last()
+			l.LookupSince, l.LookupErr = t.last()
 		}
 	}
 	return l

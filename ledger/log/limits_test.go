@@ -128,7 +128,7 @@ func TestLessSkewThanTheLogWasMadeWith(t *testing.T) {
 	control, events := c.openLogs()
 	c.closeLogs(control, events)
 	c.change = func(cfg *EventsConfig) { cfg.Skew = 10*time.Minute - time.Millisecond }
-	control, _, err := c.tryOpen()
+	_, _, err := c.tryOpen()
 	if err == nil || !strings.Contains(err.Error(), "set skew to 10m0s or more") {
 		t.Fatalf("opened with less skew: %v", err)
 	}

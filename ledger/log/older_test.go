@@ -159,14 +159,14 @@ func TestTableBehindTheWindow(t *testing.T) {
 	if len(done) != 0 {
 		t.Fatal("answered by a table that ends before the window")
 	}
-	if err, since := events.lookups.last(); !errors.Is(err, ErrLookup) || since.IsZero() {
+	if since, err := events.lookups.last(); !errors.Is(err, ErrLookup) || since.IsZero() {
 		t.Errorf("the trouble is %v since %v", err, since)
 	}
 	x.mu.Lock()
 	x.stuck = false
 	x.mu.Unlock()
 	c.want(<-done, Committed)
-	if err, _ := events.lookups.last(); err != nil {
+	if _, err := events.lookups.last(); err != nil {
 		t.Errorf("over, but the trouble is %v", err)
 	}
 	c.flushLogs(control, events)
@@ -362,8 +362,8 @@ func TestNothingIsReadWithoutAnEntry(t *testing.T) {
 			}()
 			var trouble error
 			for trouble == nil && len(done) == 0 {
-				if trouble, _ = events.lookups.last(); test.lookup {
-					trouble, _ = events.comparisons.last()
+				if _, trouble = events.lookups.last(); test.lookup {
+					_, trouble = events.comparisons.last()
 				}
 			}
 			if !errors.Is(trouble, ErrLookup) || !strings.Contains(trouble.Error(), "only read once that is logged") {

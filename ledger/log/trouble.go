@@ -56,10 +56,10 @@ func (t *trouble) clear() {
 }
 
 // last is the newest failure and the time of the first one in a row; nil after a success.
-func (t *trouble) last() (error, time.Time) {
+func (t *trouble) last() (since time.Time, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.err, t.since
+	return t.since, t.err
 }
 
 // soonest is how long it takes until one of these may be tried again.
