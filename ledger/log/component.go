@@ -2,8 +2,6 @@ package log
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 
 	"domicile.dev/domicile/ledger"
@@ -18,8 +16,7 @@ type Component struct {
 
 	mu      sync.Mutex
 	emitter *custody.Emitter
-	open    ledger.Entry // given to the holder, who did not answer: it has the next number, if it was committed
-	openRaw []byte
+	open    []unanswered // given to the holder, who did not answer: they have the next numbers, if they were committed
 }
 
 // A Receipt says where an entry stands, so that whoever was answered can check later that it was logged.
@@ -83,52 +80,8 @@ func (m *Component) Stop(ctx context.Context) error {
 // refusal that only says that the policy has moved on is answered by encoding again. After another error the entry may
 // be committed all the same, or be committed when the next one is written.
 func (m *Component) Append(ctx context.Context, e ledger.Entry) (Receipt, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.settle(ctx); err != nil {
-		return Receipt{}, fmt.Errorf("writing %s to %s: the entry before it: %w", e.Type(), m.control.origin, err)
-	}
-	const tries = 3
-	for try := 1; ; try++ {
-		raw, err := m.emitter.Encode(e, m.policy(e), m.control.Clock().UnixMilli())
-		if err != nil {
-			return Receipt{}, err
-		}
-		index, err := m.control.Append(ctx, raw)
-		var violation *custody.Violation
-		if errors.As(err, &violation) && violation.Rule == custody.RulePolicy && try < tries {
-			continue
-		}
-		if err != nil && violation == nil {
-			m.open, m.openRaw = e, raw
-		}
-		if err != nil {
-			return Receipt{}, fmt.Errorf("writing %s to %s: %w", e.Type(), m.control.origin, err)
-		}
-		if err := m.emitter.Committed(e); err != nil {
-			return Receipt{}, err
-		}
-		common := e.Common()
-		return Receipt{m.control.origin, common.Emitter, common.Epoch, common.Seq, index, ledger.LeafHash(raw)}, nil
-	}
-}
-
-// settle finds out what became of an entry that was not answered, by sending it again.
-func (m *Component) settle(ctx context.Context) error {
-	if m.open == nil {
-		return nil
-	}
-	_, err := m.control.Append(ctx, m.openRaw)
-	var violation *custody.Violation
-	if err == nil {
-		err = m.emitter.Committed(m.open)
-	} else if errors.As(err, &violation) {
-		err = nil // it was not committed and never will be
-	}
-	if err == nil {
-		m.open, m.openRaw = nil, nil
-	}
-	return err
+	result := m.AppendAll(ctx, e)[0]
+	return result.Receipt, result.Err
 }
 
 // policy is the one that an entry written now has to cite; the first policy cites itself.

@@ -23,7 +23,7 @@ type Control struct {
 	reader *Reader
 	build  string
 
-	queue   chan *pendingEntry
+	queue   chan []*pendingEntry // what came in one call goes into one commit, in its order
 	stopped chan struct{}
 	cancel  context.CancelFunc
 	group   *errgroup.Group
@@ -48,7 +48,7 @@ func OpenControl(ctx context.Context, cfg Config, build string) (*Control, error
 	}
 	c := &Control{
 		writer: w, build: build, replay: custody.NewReplay(cfg.Origin),
-		queue: make(chan *pendingEntry), stopped: make(chan struct{}),
+		queue: make(chan []*pendingEntry), stopped: make(chan struct{}),
 	}
 	if c.reader, err = NewReader(cfg, nil); err != nil {
 		return nil, err
@@ -142,13 +142,26 @@ func (c *Control) Size() (size uint64) {
 // that one's index. What a verifier would refuse is refused with a *custody.Violation that names what was expected.
 func (c *Control) Append(ctx context.Context, raw []byte) (uint64, error) {
 	p := &pendingEntry{raw: raw, done: make(chan error, 1)}
-	select {
-	case c.queue <- p:
-	case <-c.stopped:
-		return 0, c.whyStopped()
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	if err := c.submit(ctx, p); err != nil {
+		return 0, err
 	}
+	return c.await(ctx, p)
+}
+
+// submit gives entries to the goroutine that commits.
+func (c *Control) submit(ctx context.Context, entries ...*pendingEntry) error {
+	select {
+	case c.queue <- entries:
+		return nil
+	case <-c.stopped:
+		return c.whyStopped()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// await returns what became of an entry that was submitted.
+func (c *Control) await(ctx context.Context, p *pendingEntry) (uint64, error) {
 	select {
 	case err := <-p.done:
 		return p.index, err
@@ -174,7 +187,7 @@ func (c *Control) Close() error {
 	return cmp.Or(c.err(), err)
 }
 
-// maxEntriesACommit bounds a commit of the control log.
+// maxEntriesACommit bounds a commit of the control log, give or take what comes in one call.
 const maxEntriesACommit = 4096
 
 // run commits what comes. Entries that come while a commit is on its way share the next one.
@@ -182,15 +195,15 @@ func (c *Control) run(ctx context.Context) error {
 	for {
 		var batch []*pendingEntry
 		select {
-		case p := <-c.queue:
-			batch = append(batch, p)
+		case entries := <-c.queue:
+			batch = append(batch, entries...)
 		case <-ctx.Done():
 			return nil
 		}
 		for more := true; more && len(batch) < maxEntriesACommit; {
 			select {
-			case p := <-c.queue:
-				batch = append(batch, p)
+			case entries := <-c.queue:
+				batch = append(batch, entries...)
 			default:
 				more = false
 			}
