@@ -2,7 +2,8 @@ package query
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"domicile.dev/domicile/ledger/log"
@@ -23,7 +24,7 @@ type Searcher interface {
 type Shard struct {
 	Reader *log.Reader
 
-	// Flush commits, publishes and binds what waits. It is called when an event is committed and cannot be proven yet.
+	// Flush commits, publishes and binds what waits. It is called, by one at a time, when an event cannot be proven yet.
 	// nil: nobody here writes to the log.
 	Flush func(ctx context.Context) error
 }
@@ -37,30 +38,110 @@ type Config struct {
 	Open         store.Store    // tiles and checkpoints
 	Shards       []Shard
 
-	// Index returns the index, or why there is none now and what to do about it. nil: there is none by design, events
-	// are looked up in the payloads.
+	// Index returns the index, or why there is none now and what to do about it; its error need not wrap
+	// index.ErrUnavailable. nil: there is none by design. Without an index, uids are looked up in the payloads.
 	Index func() (Searcher, error)
 
-	// MaxScan bounds how many leaves a log may hold for a uid to be looked up in its payloads, where there is no index.
-	// 0: no bound.
+	// ShardOf says which shard an event of that uid goes to, for looking it up without an index. nil: look in all.
+	ShardOf func(uid string) int
+
+	// MaxScan bounds how many leaves the logs may hold for a uid to be looked up in the payloads. 0: no bound.
 	MaxScan uint64
 
 	Clock func() time.Time // nil means time.Now
 }
 
-// A Cell answers questions about one jurisdiction. It is safe for concurrent use.
+// A Cell answers questions about one jurisdiction. It is safe for concurrent use. It owns the goroutines that write the
+// access entries, until Close.
 type Cell struct {
-	cfg Config
+	cfg     Config
+	control *logView
+	shards  []*shardView
+	tiles   *tiles
+	secrets secrets
+	journal *journal
+
+	mu      sync.Mutex // of closed, and of what begins beside it
+	closed  bool
+	reading sync.WaitGroup // accesses that were announced and not handed to the journal for their report
 }
 
 // NewCell makes a cell. It reads nothing yet.
 func NewCell(cfg Config) (*Cell, error) {
-	return nil, errors.New("not built yet")
+	if cfg.Jurisdiction == "" || cfg.Control == nil || cfg.Gateway == nil || cfg.Keys == nil || cfg.Open == nil {
+		return nil, fmt.Errorf("cell %q: it needs a jurisdiction, a control log, a gateway, a key store and an open store", cfg.Jurisdiction)
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	c := &Cell{
+		cfg: cfg, secrets: secrets{keys: cfg.Keys}, tiles: newTiles(cfg.Open),
+		control: &logView{reader: cfg.Control.Reader(), open: cfg.Open},
+	}
+	for _, s := range cfg.Shards {
+		c.shards = append(c.shards, &shardView{logView: logView{reader: s.Reader, open: cfg.Open}, flush: s.Flush})
+	}
+	c.journal = startJournal(cfg.Gateway, c.setOf)
+	return c, nil
 }
 
-// Close reports the accesses that are not reported yet and waits for that. Questions are not answered any more. The
-// logs stay open: they are not the cell's.
-func (c *Cell) Close(ctx context.Context) error { return nil }
+// Close waits for the questions that are being answered, reports all accesses, and waits for that too. The logs stay
+// open: they are not the cell's. The error is of reports that could not be written.
+func (c *Cell) Close() error {
+	c.mu.Lock()
+	was := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if was {
+		return nil
+	}
+	c.reading.Wait()
+	return c.journal.close()
+}
 
 // Jurisdiction is the cell's name.
 func (c *Cell) Jurisdiction() string { return c.cfg.Jurisdiction }
+
+// begin counts a reading in, unless the cell is closed.
+func (c *Cell) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return fmt.Errorf("cell %s: %w", c.cfg.Jurisdiction, ErrClosed)
+	}
+	c.reading.Add(1)
+	return nil
+}
+
+// view returns the log of an origin.
+func (c *Cell) view(origin string) (*logView, error) {
+	if origin == c.control.reader.Origin() {
+		return c.control, nil
+	}
+	if s := c.shard(origin); s != nil {
+		return &s.logView, nil
+	}
+	return nil, fmt.Errorf("log %s: %w", origin, ErrNoCell)
+}
+
+// shard returns the events log of an origin, nil if the cell has none.
+func (c *Cell) shard(origin string) *shardView {
+	for _, s := range c.shards {
+		if s.reader.Origin() == origin {
+			return s
+		}
+	}
+	return nil
+}
+
+// index returns the cell's index, or nil and why there is none.
+func (c *Cell) index() (Searcher, error) {
+	if c.cfg.Index == nil {
+		return nil, fmt.Errorf("cell %s has no index: %w", c.cfg.Jurisdiction, index.ErrUnavailable)
+	}
+	s, err := c.cfg.Index()
+	if err != nil {
+		return nil, fmt.Errorf("cell %s: %w: %w", c.cfg.Jurisdiction, index.ErrUnavailable, err)
+	}
+	return s, nil
+}

@@ -4,7 +4,7 @@
 // checkpoints that they stand on, how far the index is behind them, and the receipt of the access entry.
 //
 // Reads fail closed. An intent stands in the cell's control log, durable, before the first byte of event data is read;
-// when the log takes no entry, the answer is ErrNotLogged and nothing is read. What was handed over is reported after
+// when the log takes no entry, the answer is ErrNotLogged and nothing is read. What was handed over is reported behind
 // the answer; a crash in between leaves an intent without its report, which counts as if all of it was handed over.
 //
 // What the index says is not believed where it is proven: a record that leaves with a proof is held against its leaf,
@@ -20,8 +20,8 @@ import (
 
 // The errors on which a caller branches; index.ErrUnavailable and log.ErrNoRecord are two more.
 var (
-	// ErrInvalid: the question cannot be asked. The error says what is wrong with it.
-	ErrInvalid = errors.New("the question cannot be answered as it is")
+	// ErrInvalid: the question cannot be answered as it is. The error says what is wrong with it.
+	ErrInvalid = errors.New("this cannot be asked")
 
 	// ErrCursor: the cursor is none of this ledger's, or belongs to another question.
 	ErrCursor = errors.New("the cursor does not fit the question")
@@ -47,16 +47,18 @@ var (
 
 // Limits of one question.
 const (
-	MaxRows    = 1000
-	MaxProofs  = 1000
+	MaxRows    = 1000   // of a search
+	MaxProofs  = 1000   // of one call of Prove
 	MaxEntries = 1000   // of the control log in one answer
 	MaxGroups  = 10_000 // of one aggregation
+
+	defaultRows = 100 // where no limit is given
 )
 
 // An Asker is who asks, and why. It goes into the access entry, the principal as a pseudonym.
 type Asker struct {
 	Principal string // "os:alice", "http:loopback"; "" is the component itself
-	Role      string // in which they ask: "operator"
+	Role      string // in which they ask, an id: "operator"
 	Purpose   ledger.AccessPurpose
 	Recipient ledger.Recipient // where the answer goes; zero: taken to be in the cell
 }
