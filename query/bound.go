@@ -34,8 +34,14 @@ type bound struct {
 // prover proves leaves at one size. It is for one goroutine.
 type prover struct {
 	*bound
-	tiles *tile.Reader
+	tiles *tiles
+	tree  *tile.Reader
 	last  bundle
+}
+
+// at returns the prover of a bound size.
+func (c *Cell) at(ctx context.Context, b *bound) *prover {
+	return &prover{bound: b, tiles: c.tiles, tree: c.tiles.at(ctx, b.checkpoint.Origin, b.checkpoint.Size)}
 }
 
 // prover returns what proves a leaf of a shard. If no batch entry covers it yet, what waits is published and bound.
@@ -61,7 +67,7 @@ func (c *Cell) prover(ctx context.Context, s *shardView, index uint64, anchored 
 		b = &again
 	}
 	s.keep(b)
-	return &prover{bound: b, tiles: c.tiles.at(ctx, s.reader.Origin(), b.batch.Size)}, nil
+	return c.at(ctx, b), nil
 }
 
 func (s *shardView) covering(index uint64) *bound {
@@ -128,24 +134,30 @@ func (c *Cell) anchor(ctx context.Context, index uint64) (*ledger.Anchor, error)
 	if cp.Size <= index {
 		return nil, fmt.Errorf("log %s has not published entry %d: %w", cp.Origin, index, ErrNotProvable)
 	}
-	p := prover{bound: &bound{checkpoint: cp, note: note}, tiles: c.tiles.at(ctx, cp.Origin, cp.Size)}
-	entry, proof, err := p.prove(ctx, c.tiles, index)
+	entry, proof, err := c.at(ctx, &bound{checkpoint: cp, note: note}).prove(ctx, index)
 	if err != nil {
 		return nil, err
 	}
 	return &ledger.Anchor{Entry: entry, Proof: proof.Append(nil)}, nil
 }
 
-// prove returns a leaf and its inclusion proof.
-func (p *prover) prove(ctx context.Context, t *tiles, index uint64) (leaf []byte, proof *ledger.Proof, err error) {
-	origin, size := p.checkpoint.Origin, p.checkpoint.Size
-	if !p.last.holds(origin, index) {
-		if p.last, err = t.bundle(ctx, origin, index, size); err != nil {
-			return nil, nil, damaged(err)
+// leaf reads a leaf.
+func (p *prover) leaf(ctx context.Context, index uint64) (leaf []byte, err error) {
+	if !p.last.holds(p.checkpoint.Origin, index) {
+		if p.last, err = p.tiles.bundle(ctx, p.checkpoint.Origin, index, p.checkpoint.Size); err != nil {
+			return nil, damaged(err)
 		}
 	}
-	leaf = p.last.leaf(index)
-	path, err := p.tiles.Inclusion(index, size)
+	return p.last.leaf(index), nil
+}
+
+// prove returns a leaf and its inclusion proof.
+func (p *prover) prove(ctx context.Context, index uint64) (leaf []byte, proof *ledger.Proof, err error) {
+	origin, size := p.checkpoint.Origin, p.checkpoint.Size
+	if leaf, err = p.leaf(ctx, index); err != nil {
+		return nil, nil, err
+	}
+	path, err := p.tree.Inclusion(index, size)
 	if err != nil {
 		return nil, nil, damaged(fmt.Errorf("log %s: proof of leaf %d: %w", origin, index, err))
 	}

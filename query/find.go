@@ -6,18 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
+	"domicile.dev/domicile/internal/rawjson"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/query/index"
 )
 
 // sought is where an event may be.
 type sought struct {
-	candidates []candidate // not empty, if err is nil
-	err        error
+	candidates []candidate
+	err        error // why there is no candidate
 }
 
 // candidate is one place of an event, with what the index says about it.
@@ -37,7 +38,7 @@ func (s *sought) first() place {
 // lookupsAtOnce bounds the questions to the index that one call has open.
 const lookupsAtOnce = 8
 
-// find finds the places of events.
+// find finds the places of events: in the index, and what that cannot be asked for in the payloads.
 func (p *proving) find(ctx context.Context, refs []Ref) []sought {
 	list := make([]sought, len(refs))
 	var group errgroup.Group
@@ -53,6 +54,15 @@ func (p *proving) find(ctx context.Context, refs []Ref) []sought {
 		})
 	}
 	_ = group.Wait() // every one has its own error
+	unasked := make(map[string][]int)
+	for i, ref := range refs {
+		if errors.Is(list[i].err, index.ErrUnavailable) {
+			unasked[ref.UID] = append(unasked[ref.UID], i)
+		}
+	}
+	if len(unasked) > 0 {
+		p.scan(ctx, unasked, list)
+	}
 	return list
 }
 
@@ -69,64 +79,106 @@ func (p *proving) rowAt(ctx context.Context, at place) candidate {
 	return c
 }
 
-// findUID looks an event up by its uid.
+// findUID looks an event up by its uid in the index.
 func (p *proving) findUID(ctx context.Context, uid string) ([]candidate, error) {
 	if p.searcher == nil {
-		return p.scan(ctx, uid)
+		return nil, p.without
 	}
 	rows, err := p.searcher.ByUID(ctx, uid)
-	if errors.Is(err, index.ErrUnavailable) {
-		return p.scan(ctx, uid)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("event %s: %w", uid, err)
 	}
-	var found []candidate
-	for _, row := range rows {
-		found = append(found, candidate{place{row.Log, row.Index}, row.Record, true})
-	}
-	slices.SortFunc(found, func(a, b candidate) int { return comparePlaces(a.place, b.place) })
-	if found == nil {
+	if len(rows) == 0 {
 		state, err := p.cell.state(ctx, p.searcher, nil)
 		if err != nil {
 			return nil, err
 		}
 		return nil, p.cell.noEvent(uid, &state)
 	}
+	var found []candidate
+	for _, row := range rows {
+		found = append(found, candidate{place{row.Log, row.Index}, row.Record, true})
+	}
+	slices.SortFunc(found, func(a, b candidate) int { return comparePlaces(a.place, b.place) })
 	return found, nil
 }
 
-// scan looks an event up by reading payloads.
-func (p *proving) scan(ctx context.Context, uid string) ([]candidate, error) {
-	c := p.cell
-	shards := c.shards
-	if c.cfg.ShardOf != nil {
-		i := c.cfg.ShardOf(uid)
-		shards = shards[i : i+1]
+// scan looks events up by reading payloads: it is what is left without an index. uids says which of the list have each.
+func (p *proving) scan(ctx context.Context, uids map[string][]int, list []sought) {
+	settle := func(uid string, s sought) {
+		for _, i := range uids[uid] {
+			list[i] = s
+		}
+		delete(uids, uid)
 	}
-	if c.cfg.MaxScan > 0 {
-		var leaves uint64
-		for _, s := range shards {
-			cp, _, err := s.checkpoint(ctx)
-			if err != nil {
-				return nil, err
-			}
-			leaves += cp.Size
+	err := p.scanShards(ctx, uids, settle)
+	for uid := range uids {
+		e := err
+		if e == nil {
+			e = fmt.Errorf("event %s: %w in cell %s", uid, ErrNotFound, p.cell.cfg.Jurisdiction)
 		}
-		if leaves > c.cfg.MaxScan {
-			return nil, fmt.Errorf("event %s: reading %d records to find it takes too long, name it by its log and leaf index: %w", uid, leaves, cmp.Or(p.without, index.ErrUnavailable))
+		settle(uid, sought{err: e})
+	}
+}
+
+func (p *proving) scanShards(ctx context.Context, uids map[string][]int, settle func(string, sought)) error {
+	c := p.cell
+	var shards []*shardView
+	var leaves uint64
+	for i, s := range c.shards {
+		wanted := c.cfg.ShardOf == nil
+		for uid := range uids {
+			wanted = wanted || c.cfg.ShardOf(uid) == i
 		}
+		if !wanted {
+			continue
+		}
+		cp, _, err := s.checkpoint(ctx)
+		if err != nil {
+			return err
+		}
+		leaves += cp.Size
+		shards = append(shards, s)
+	}
+	if c.cfg.MaxScan > 0 && leaves > c.cfg.MaxScan {
+		return fmt.Errorf("looking uids up in %d records takes too long, name the event by its log and leaf index: %w", leaves, cmp.Or(p.without, index.ErrUnavailable))
 	}
 	for _, s := range shards {
-		at, ok, err := s.reader.FindUID(ctx, uid)
-		if err != nil {
-			return nil, fmt.Errorf("event %s: %w", uid, err)
-		}
-		if ok {
-			return []candidate{{place: place{s.reader.Origin(), at}}}, nil
+		if err := s.scan(ctx, uids, settle); err != nil {
+			return err
 		}
 	}
-	return nil, fmt.Errorf("event %s: %w in cell %s", uid, ErrNotFound, c.cfg.Jurisdiction)
+	return nil
+}
+
+// scan reads the payloads of a log from the newest on, until every uid is found.
+func (s *shardView) scan(ctx context.Context, uids map[string][]int, settle func(string, sought)) error {
+	head, err := s.reader.Head(ctx)
+	if err != nil {
+		return err
+	}
+	for seq := head.Seq; len(uids) > 0; seq-- {
+		err := s.reader.Records(ctx, seq, func(at uint64, line []byte) error {
+			if len(line) == 0 {
+				return nil // erased
+			}
+			rec, err := ledger.ParseRecord(line)
+			if err != nil {
+				return err
+			}
+			if uid := uidOf(rec); len(uids[uid]) > 0 {
+				settle(uid, sought{candidates: []candidate{{place: place{s.reader.Origin(), at}}}})
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, log.ErrNoRecord) {
+			return err
+		}
+		if seq == 0 {
+			return nil
+		}
+	}
+	return nil
 }
 
 // record returns an event's payload line: the index's, if it has one, held against the leaf, which is proven.
@@ -148,7 +200,8 @@ func (p *proving) record(ctx context.Context, s *shardView, uid string, at *cand
 	return nil, nil, fmt.Errorf("log %s: record %d does not fit its leaf, run domicile log verify: %w", at.log, at.index, err)
 }
 
-// fits makes sure that a record is the one that a leaf commits to, and has the uid that was asked for, if any.
+// fits makes sure that a record is the one that a leaf commits to, and has the uid that was asked for, if any. Its
+// errors quote nothing of the record.
 func fits(line, leaf []byte, uid string) (*ledger.Record, error) {
 	l, err := ledger.ParseLeaf(leaf)
 	if err != nil {
@@ -156,16 +209,23 @@ func fits(line, leaf []byte, uid string) (*ledger.Record, error) {
 	}
 	rec, err := ledger.ParseRecord(line)
 	if err != nil {
-		return nil, errors.New("it is no record") // what it is instead is not for an error to say
+		return nil, errors.New("it is no record")
 	}
 	if rec.Commitment() != l.Commitment {
 		return nil, errors.New("its commitment is another")
 	}
-	if uid != "" {
-		value, _ := rec.Field("/metadata/uid")
-		if is, err := strconv.Unquote(string(value)); err != nil || is != uid {
-			return nil, errors.New("it is the event of another uid")
-		}
+	if uid != "" && uidOf(rec) != uid {
+		return nil, errors.New("it is the event of another uid")
 	}
 	return rec, nil
+}
+
+// uidOf is the uid of a record's event, "" if it has none.
+func uidOf(rec *ledger.Record) string {
+	value, ok := rec.Field("/metadata/uid")
+	if !ok || len(value) < 2 || value[0] != '"' {
+		return ""
+	}
+	uid, _ := rawjson.AppendUnescaped(nil, value[1:len(value)-1])
+	return string(uid)
 }

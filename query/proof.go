@@ -196,7 +196,7 @@ func (p *proving) bytes(ctx context.Context, uid string, at *candidate) (result,
 		}
 		p.provers[at.log] = prover
 	}
-	leaf, proof, err := prover.prove(ctx, p.cell.tiles, at.index)
+	leaf, proof, err := prover.prove(ctx, at.index)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,9 +13,6 @@ import (
 // the same bytes, whatever the order of their values.
 func normalized(f *index.Filter) []byte {
 	var b []byte
-	text := func(s string) {
-		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
-	}
 	for _, t := range []int64{f.From.UnixMilli(), f.To.UnixMilli()} {
 		b = binary.AppendVarint(b, t)
 	}
@@ -23,14 +20,22 @@ func normalized(f *index.Filter) []byte {
 	columns := slices.Sorted(maps.Keys(f.Equal))
 	b = binary.AppendUvarint(b, uint64(len(columns)))
 	for _, column := range columns {
-		text(string(column))
-		values := slices.Compact(slices.Sorted(slices.Values(f.Equal[column])))
-		b = binary.AppendUvarint(b, uint64(len(values)))
-		for _, value := range values {
-			text(value)
-		}
+		b = appendText(b, string(column))
+		b = appendTexts(b, slices.Compact(slices.Sorted(slices.Values(f.Equal[column]))))
 	}
-	text(f.Text)
+	return appendText(b, f.Text)
+}
+
+// appendText appends a string so that what follows cannot be taken for a part of it.
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendTexts(b []byte, list []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, s := range list {
+		b = appendText(b, s)
+	}
 	return b
 }
 

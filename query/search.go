@@ -21,6 +21,7 @@ type Answer struct {
 // found is an answer that is not handed over yet: whoever merges it with others may hand over less.
 type found struct {
 	Answer
+	within map[string]uint64 // of a search: the part of every log that was searched
 	access *Access
 }
 
@@ -58,16 +59,18 @@ func (c *Cell) search(ctx context.Context, who Asker, f index.Filter, p index.Pa
 		return nil, err
 	}
 	what := Reading{Op: ledger.OpSearch, Content: ledger.ContentFull, Query: string(normalized(&f))}
-	return c.look(ctx, who, what, searcher, func(s *State) ([]index.Row, error) {
+	found, err := c.look(ctx, who, what, searcher, func(s *State) ([]index.Row, error) {
 		if p.Within == nil {
 			p.Within = s.within()
 		}
 		rows, err := searcher.Search(ctx, f, p)
-		if len(rows) > p.Limit {
-			rows = rows[:p.Limit]
-		}
-		return rows, err
+		return rows[:min(len(rows), p.Limit)], err
 	})
+	if err != nil {
+		return nil, err
+	}
+	found.within = p.Within
+	return found, nil
 }
 
 // look logs an access, reads rows, and leaves it open.
@@ -198,7 +201,7 @@ func (c *Cell) Stats(ctx context.Context, who Asker, f index.Filter, g index.Gro
 func normalizedGrouping(b []byte, g *index.Grouping) []byte {
 	b = binary.AppendVarint(b, int64(g.Every))
 	for _, column := range g.By {
-		b = append(binary.AppendUvarint(b, uint64(len(column))), column...)
+		b = appendText(b, string(column))
 	}
 	return b
 }
