@@ -62,7 +62,7 @@ const (
 func startJournal(gateway *log.Component, setOf func(context.Context, uint64, *Handed) (*ledger.Hash, error)) *journal {
 	j := &journal{
 		gateway: gateway, setOf: setOf,
-		intents: make(chan *intent), reports: make(chan *report, maxReports), entries: make(chan *ledger.AccessEntry),
+		intents: make(chan *intent), reports: make(chan *report, maxReports), entries: make(chan *ledger.AccessEntry, together),
 	}
 	j.running.Go(j.complete)
 	j.running.Go(j.write)

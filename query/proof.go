@@ -92,7 +92,7 @@ func normalizedRefs(refs []Ref, o *ProofOptions) string {
 }
 
 // Prove proves events, at most MaxProofs. One that cannot be proven does not keep the others from it: its Proof says
-// why. An error of Prove itself means that nothing was read.
+// why. An error of Prove itself means that nothing was handed over.
 func (c *Cell) Prove(ctx context.Context, who Asker, refs []Ref, o ProofOptions) (*Proofs, error) {
 	if err := errors.Join(o.check(), checkRefs(refs)); err != nil {
 		return nil, err
@@ -112,6 +112,7 @@ func (c *Cell) Prove(ctx context.Context, who Asker, refs []Ref, o ProofOptions)
 	defer func() { access.Done(p.handed()) }()
 	result := &Proofs{Receipt: access.Receipt, Proofs: p.prove(ctx, refs)}
 	if result.State, err = c.state(ctx, p.searcher, p.without); err != nil {
+		p.given = nil
 		return nil, err
 	}
 	return result, nil
