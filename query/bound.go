@@ -102,7 +102,7 @@ func (c *Cell) batch(ctx context.Context, s *shardView, index uint64) (batch cus
 		return batch, err
 	}
 	if index >= head.Size {
-		return batch, fmt.Errorf("log %s holds %d leaves: leaf %d: %w", s.reader.Origin(), head.Size, index, ErrNotFound)
+		return batch, fmt.Errorf("log %s holds %d leaves, there is no leaf %d: %w", s.reader.Origin(), head.Size, index, ErrNotFound)
 	}
 	if s.flush != nil {
 		s.flushing.Lock()

@@ -137,7 +137,7 @@ func (c *Cell) shard(origin string) *shardView {
 // index returns the cell's index, or nil and why there is none.
 func (c *Cell) index() (Searcher, error) {
 	if c.cfg.Index == nil {
-		return nil, fmt.Errorf("cell %s has no index: %w", c.cfg.Jurisdiction, index.ErrUnavailable)
+		return nil, fmt.Errorf("cell %s has no index (%w)", c.cfg.Jurisdiction, index.ErrUnavailable)
 	}
 	s, err := c.cfg.Index()
 	if err != nil {

@@ -27,6 +27,7 @@ type world struct {
 	t       testing.TB
 	name    string
 	vkeys   map[string]string
+	configs map[string]log.Config
 	locked  *storetest.Faulty
 	open    *storetest.Faulty
 	keys    store.Keys
@@ -46,7 +47,7 @@ const testEpoch = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 // newWorld makes a cell. change, if given, is applied to what the cell is made of.
 func newWorld(t testing.TB, jurisdiction string, change ...func(*Config)) *world {
 	t.Helper()
-	w := &world{t: t, name: jurisdiction, vkeys: make(map[string]string), index: new(fakeIndex)}
+	w := &world{t: t, name: jurisdiction, vkeys: make(map[string]string), configs: make(map[string]log.Config), index: new(fakeIndex)}
 	dir := t.TempDir()
 	folder, temp := filepath.Join(dir, "cell"), filepath.Join(dir, "tmp")
 	w.must(store.MakeDir(temp))
@@ -103,9 +104,10 @@ func (w *world) config(origin string) log.Config {
 	signer, err := note.NewSigner(skey)
 	w.must(err)
 	w.vkeys[origin] = vkey
-	return log.Config{
+	w.configs[origin] = log.Config{
 		Origin: origin, Locked: w.locked, Open: w.open, Signer: signer, VKey: vkey, PublishEvery: publishEvery,
 	}
+	return w.configs[origin]
 }
 
 // reader reads a log as another process would.

@@ -137,7 +137,7 @@ type page struct {
 // first: no event comes twice or is left out because others are added meanwhile. A cell that does not answer on one page
 // is left out of those that follow, whose answers are incomplete too; whoever asks with the older cursor again, gets it.
 func (f *Federation) Search(ctx context.Context, who Asker, q Question) (*FederatedAnswer, error) {
-	if err := checkFilter(&q.Filter); err != nil {
+	if err := q.Filter.Check(); err != nil {
 		return nil, err
 	}
 	p, err := f.page(ctx, &q)
@@ -279,7 +279,7 @@ func (f *Federation) Event(ctx context.Context, who Asker, uid string, jurisdict
 
 // Stats asks cells for counts and adds them up.
 func (f *Federation) Stats(ctx context.Context, who Asker, filter index.Filter, g index.Grouping, jurisdictions ...string) (*FederatedCounts, error) {
-	if err := checkFilter(&filter); err != nil {
+	if err := filter.Check(); err != nil {
 		return nil, err
 	}
 	limit, err := limited("groups", g.Limit, defaultRows, MaxGroups)

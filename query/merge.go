@@ -1,6 +1,11 @@
 package query
 
-import "domicile.dev/domicile/query/index"
+import (
+	"cmp"
+	"slices"
+
+	"domicile.dev/domicile/query/index"
+)
 
 // merge merges the rows of several cells, each in descending order of position, up to a limit. taken says how many of
 // each are in the answer.
@@ -25,7 +30,7 @@ func merge(lists [][]index.Row, limit int) (rows []index.Row, taken []int) {
 	return rows, taken
 }
 
-// addUp adds the counts of several cells, and cuts them off at a limit.
+// addUp adds the counts of several cells. Above a limit those with the most events stay.
 func addUp(lists [][]index.Group, limit int) (groups []index.Group, cut bool) {
 	type name struct {
 		start  int64
@@ -44,9 +49,12 @@ func addUp(lists [][]index.Group, limit int) (groups []index.Group, cut bool) {
 			groups[i].Count += g.Count
 		}
 	}
-	sortGroups(groups)
-	if len(groups) > limit {
-		return groups[:limit], true
+	if cut = len(groups) > limit; cut {
+		slices.SortFunc(groups, func(a, b index.Group) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Start, b.Start), slices.Compare(a.Values, b.Values))
+		})
+		groups = groups[:limit]
 	}
-	return groups, false
+	sortGroups(groups)
+	return groups, cut
 }

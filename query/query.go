@@ -15,12 +15,13 @@ import (
 	"errors"
 
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/query/index"
 )
 
-// The errors on which a caller branches; index.ErrUnavailable and log.ErrNoRecord are two more.
+// The errors on which a caller branches; index.ErrUnavailable, index.ErrTooMuch and log.ErrNoRecord are three more.
 var (
 	// ErrInvalid: the question cannot be answered as it is. The error says what is wrong with it.
-	ErrInvalid = errors.New("this cannot be asked")
+	ErrInvalid = index.ErrQuestion
 
 	// ErrCursor: the cursor is none of this ledger's, or belongs to another question.
 	ErrCursor = errors.New("the cursor does not fit the question")
@@ -46,10 +47,10 @@ var (
 
 // Limits of one question.
 const (
-	MaxRows    = 1000   // of a search
-	MaxProofs  = 1000   // of one call of Prove
-	MaxEntries = 1000   // of the control log in one answer
-	MaxGroups  = 10_000 // of one aggregation
+	MaxRows    = index.MaxLimit  // of a search
+	MaxProofs  = 1000            // of one call of Prove
+	MaxEntries = 1000            // of the control log in one answer
+	MaxGroups  = index.MaxGroups // of one aggregation
 
 	defaultRows = 100 // where no limit is given
 )

@@ -46,14 +46,6 @@ func flag(set bool) byte {
 	return 0
 }
 
-// checkFilter says what cannot be asked.
-func checkFilter(f *index.Filter) error {
-	if err := f.Check(); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	return nil
-}
-
 // limited holds a limit to its bounds; 0 stands for the usual one.
 func limited(what string, limit, usual, most int) (int, error) {
 	switch {

@@ -47,7 +47,7 @@ func (c *Cell) Search(ctx context.Context, who Asker, f index.Filter, p index.Pa
 }
 
 func (c *Cell) search(ctx context.Context, who Asker, f index.Filter, p index.Page) (*found, error) {
-	if err := checkFilter(&f); err != nil {
+	if err := f.Check(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -145,9 +145,7 @@ func checkUID(uid string) error {
 }
 
 // descending orders positions as answers are ordered.
-func descending(a, b index.Position) int {
-	return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(b.Log, a.Log), cmp.Compare(b.Index, a.Index))
-}
+func descending(a, b index.Position) int { return b.Compare(a) }
 
 // Counts is what one cell says to an aggregation.
 type Counts struct {
@@ -159,7 +157,7 @@ type Counts struct {
 
 // Stats counts events. Grouping.Within nil means all that is published and indexed now, Grouping.Limit 0 means 100.
 func (c *Cell) Stats(ctx context.Context, who Asker, f index.Filter, g index.Grouping) (*Counts, error) {
-	if err := checkFilter(&f); err != nil {
+	if err := f.Check(); err != nil {
 		return nil, err
 	}
 	var err error

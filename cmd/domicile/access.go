@@ -2,74 +2,68 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"fmt"
+	"errors"
 	"os/user"
-	"time"
 
+	"domicile.dev/domicile/ingest"
 	"domicile.dev/domicile/ledger"
-	"domicile.dev/domicile/ledger/log"
+	"domicile.dev/domicile/query"
 )
 
-// accessByCommand is the access entry of a command that somebody runs on this machine. Who that is stands in it as a
-// pseudonym; the recipient is taken to be in the cell, which is all that is known.
-func (c *cell) accessByCommand(ctx context.Context, op ledger.AccessOp, purpose, query string) (ledger.AccessEntry, error) {
+// query is the cell as whoever asks sees it, made on first use. Every read of event data by this process goes through
+// it, but for those of the writers and of the index themselves.
+func (c *cell) query(ctx context.Context) (*query.Cell, error) {
+	gateway, err := c.component(ctx, gatewayComponent)
+	if err != nil {
+		return nil, errors.Join(query.ErrNotLogged, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked != nil {
+		return c.asked, nil
+	}
+	cfg := query.Config{
+		Jurisdiction: c.jurisdiction, Control: c.control, Gateway: gateway, Keys: c.stores.Keys, Open: c.stores.Open,
+		Index: func() (query.Searcher, error) {
+			if c.dir.search == nil {
+				return nil, errors.New("this process does not search: start a server with domicile serve")
+			}
+			return c.dir.search.of(c.jurisdiction)
+		},
+		ShardOf: func(uid string) int { return ingest.PartitionOf(uid, len(c.shards)) },
+	}
+	for shard := range c.shards {
+		r, err := c.reader(ctx, c.eventsOrigin(shard))
+		if err != nil {
+			return nil, err
+		}
+		cfg.Shards = append(cfg.Shards, query.Shard{Reader: r, Flush: func(ctx context.Context) error {
+			events, err := c.events(ctx, shard) // opening it publishes and binds what an earlier process could not
+			if err != nil {
+				return err
+			}
+			return events.Flush(ctx)
+		}})
+	}
+	c.asked, err = query.NewCell(cfg)
+	return c.asked, err
+}
+
+// operator is somebody who runs a command on this machine. The recipient is taken to be in the cell, which is all that is
+// known.
+func operator(purpose ledger.AccessPurpose) query.Asker {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	principal, err := c.pseudonym(ctx, "principal", "os:"+name)
-	if err != nil {
-		return ledger.AccessEntry{}, err
-	}
-	asked, err := c.pseudonym(ctx, "query", string(op)+":"+query)
-	if err != nil {
-		return ledger.AccessEntry{}, err
-	}
-	return ledger.AccessEntry{
-		Op: op, Principal: principal, Role: "operator", Purpose: ledger.AccessPurpose(purpose),
-		Recipient: ledger.Recipient{Jur: c.jurisdiction, Basis: ledger.RecipientCell},
-		Decision:  ledger.Allow, Rule: "default", Query: asked, Content: ledger.ContentNone,
-	}, nil
+	return query.Asker{Principal: "os:" + name, Role: "operator", Purpose: purpose}
 }
 
-// intend logs an access as a command of this process. Without the entry, nothing is read.
-func (c *cell) intend(ctx context.Context, e ledger.AccessEntry) (*log.Access, error) {
-	m, err := c.component(ctx, commandComponent)
-	if err != nil {
-		return nil, fmt.Errorf("event data is only read once that is logged, and the control log takes no entry: %w", err)
-	}
-	access, err := m.Intend(ctx, e)
-	if err != nil {
-		return nil, fmt.Errorf("event data is only read once that is logged, and the control log takes no entry: %w", err)
-	}
-	return access, nil
-}
-
-// pseudonym is the keyed hash under which entries name somebody or something. The key is the cell's, a new one every
-// quarter, so that nobody outside can test a guess and nobody can follow a person for ever.
-func (c *cell) pseudonym(ctx context.Context, kind, of string) (*ledger.Hash, error) {
-	now := time.Now().UTC()
-	name := fmt.Sprintf("pseudonym/%d-q%d", now.Year(), (int(now.Month())+2)/3)
-	key, err := c.stores.Keys.Secret(ctx, name, 32)
+// intend logs that a command is about to read event data. Without the entry, nothing is read.
+func (c *cell) intend(ctx context.Context, purpose ledger.AccessPurpose, what query.Reading) (*query.Access, error) {
+	q, err := c.query(ctx)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s\n%s", kind, of)
-	return (*ledger.Hash)(mac.Sum(nil)), nil
-}
-
-// setOf commits to the events that an access handed over. The salt stays in the key store, under the number of the
-// intent, and is durable before the entry that uses it.
-func (c *cell) setOf(ctx context.Context, access *log.Access, leaves [][]byte) (*ledger.Hash, error) {
-	var salt [32]byte
-	rand.Read(salt[:])
-	if err := c.stores.Keys.PutSecret(ctx, fmt.Sprintf("set/%020d", access.Receipt.Index), salt[:]); err != nil {
-		return nil, err
-	}
-	root := ledger.SetRoot(salt, leaves)
-	return &root, nil
+	return q.Intend(ctx, operator(purpose), what)
 }

@@ -14,6 +14,7 @@ import (
 	"domicile.dev/domicile/ledger/custody"
 	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/ledger/store"
+	"domicile.dev/domicile/query"
 )
 
 // cell is one jurisdiction's stores and logs, wired together. The control log is open from the beginning; events logs,
@@ -28,8 +29,9 @@ type cell struct {
 	shards    []*log.Events   // by shard; nil while closed
 	committed []chan struct{} // of each shard: wakes whoever follows its commits
 
-	mu         sync.Mutex // of the components: ingest and the writers start them too
+	mu         sync.Mutex // of the components, which ingest and the writers start too, and of asked
 	components map[string]*log.Component
+	asked      *query.Cell // nil before the first question
 	beats      sync.WaitGroup
 	stopBeats  []context.CancelFunc
 }
@@ -44,13 +46,12 @@ type component struct {
 var (
 	writerComponent    = component{"ledger", ledger.RoleWriter}       // batch entries, findings
 	collectorComponent = component{"collector", ledger.RoleCollector} // quarantine
-	commandComponent   = component{"command", ledger.RoleCommand}     // access by commands
-	gatewayComponent   = component{"gateway", ledger.RoleGateway}     // access by whoever asks the server
+	gatewayComponent   = component{"gateway", ledger.RoleGateway}     // access by whoever asks, commands too
 	indexerComponent   = component{"indexer", ledger.RoleIndexer}     // reads of the index's own
 )
 
 // declared are the components that a policy of an embedded cell lists, in ascending order.
-var declared = []component{collectorComponent, commandComponent, gatewayComponent, indexerComponent, {log.InitEmitter, ledger.RoleInit}, writerComponent}
+var declared = []component{collectorComponent, gatewayComponent, indexerComponent, {log.InitEmitter, ledger.RoleInit}, writerComponent}
 
 // readCell opens the stores of a cell and no log: what it is asked to read, it reads beside whoever writes.
 func (d *dataDir) readCell(row *config.Cell) (*cell, error) {
@@ -212,6 +213,11 @@ func (c *cell) flush(ctx context.Context) error {
 // close publishes and binds everything, ends the components' epochs and closes the logs.
 func (c *cell) close(ctx context.Context) error {
 	var errs []error
+	if c.asked != nil {
+		if err := c.asked.Close(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for _, events := range c.shards {
 		if events == nil {
 			continue

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"domicile.dev/domicile/internal/need"
+	"domicile.dev/domicile/ledger"
 )
 
 // unpack restores a data directory from its archive, with the modes of its files.
@@ -87,6 +89,60 @@ func TestEarlierDataDirectories(t *testing.T) {
 			if out, err := exec.Command(verify, "event", bundle, "--policy", policy).CombinedOutput(); err != nil {
 				t.Errorf("proof: %v\n%s", err, out)
 			}
+			w.readsThroughGateway("eu")
 		})
+	}
+}
+
+// readsThroughGateway makes sure that the newest access in a cell's control log is the gateway's, intent and report, under
+// a policy that declares it, if need be one that superseded that of an earlier version.
+func (w *world) readsThroughGateway(jurisdiction string) {
+	w.t.Helper()
+	ctx := context.Background()
+	d, err := dataFlag{Data: w.data}.open()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer d.lock.Close()
+	row, _ := d.config.Find(jurisdiction)
+	c, err := d.readCell(row)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	control, err := c.reader(ctx, c.controlOrigin())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	head, err := control.Head(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var policies int
+	var last *ledger.AccessEntry
+	for seq := range head.Seq + 1 {
+		commit, err := control.Commit(ctx, seq)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, raw := range commit.Leaves {
+			entry, err := ledger.ParseEntry(raw)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			switch e := entry.(type) {
+			case *ledger.PolicyEntry:
+				policies++
+			case *ledger.AccessEntry:
+				if e.Op == ledger.OpProof {
+					last = e
+				}
+			}
+		}
+	}
+	if policies != 2 {
+		w.t.Errorf("%d policies, want the first and one that adds the components of this version", policies)
+	}
+	if last == nil || last.Emitter != gatewayComponent.id || last.Phase != ledger.AccessDone || *last.Records != 1 || last.Set == nil {
+		w.t.Errorf("the proof was logged as %+v", last)
 	}
 }

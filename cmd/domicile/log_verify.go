@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 
 	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/ledger/audit"
+	"domicile.dev/domicile/query"
 )
 
 type logVerifyCmd struct {
@@ -83,7 +83,7 @@ func (cmd *logVerifyCmd) verify(g *global, d *dataDir, name string) (*audit.Repo
 		return nil, err
 	}
 	opts := audit.Options{All: cmd.All, Policies: []ledger.Policy{{Logs: []ledger.TrustedLog{{VKey: cfg.VKey}}, Quorum: "none"}}}
-	done := func(uint64) error { return nil }
+	done := func(uint64) {}
 	if cmd.Records {
 		opts.Keys = c.stores.Keys
 		if done, err = logRecordsRead(g.ctx, d, name); err != nil {
@@ -92,32 +92,29 @@ func (cmd *logVerifyCmd) verify(g *global, d *dataDir, name string) (*audit.Repo
 	}
 	folder := d.cellPath(name)
 	report, err := audit.Audit(g.ctx, audit.Cell{Locked: audit.Dir(filepath.Join(folder, "locked")), Open: audit.Dir(filepath.Join(folder, "open"))}, opts)
-	if err != nil {
-		return nil, errors.Join(err, done(0))
-	}
 	var records uint64
+	defer func() { done(records) }()
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range report.Logs {
 		records += l.Records
 	}
-	return report, done(records)
+	return report, nil
 }
 
 // logRecordsRead logs that the records of a cell are about to be read, and publishes that.
-func logRecordsRead(ctx context.Context, d *dataDir, name string) (done func(records uint64) error, err error) {
+func logRecordsRead(ctx context.Context, d *dataDir, name string) (done func(records uint64), err error) {
 	c, err := d.cell(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := c.accessByCommand(ctx, ledger.OpVerify, string(ledger.PurposeAudit), "log verify")
-	if err != nil {
-		return nil, err
-	}
-	access, err := c.intend(ctx, entry)
+	access, err := c.intend(ctx, ledger.PurposeAudit, query.Reading{Op: ledger.OpVerify, Content: ledger.ContentNone, Query: "log verify"})
 	if err != nil {
 		return nil, err
 	}
 	if err := c.control.Flush(ctx); err != nil {
 		return nil, err
 	}
-	return func(records uint64) error { return access.Done(ctx, records, 0, nil) }, nil
+	return func(records uint64) { access.Done(query.Handed{Records: records}) }, nil
 }

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
-	"domicile.dev/domicile/ingest"
 	"domicile.dev/domicile/ledger"
-	"domicile.dev/domicile/ledger/custody"
-	"domicile.dev/domicile/ledger/log"
-	"domicile.dev/domicile/ledger/store"
+	"domicile.dev/domicile/query"
 )
 
 type proofCmd struct {
@@ -68,37 +64,37 @@ func (cmd *proofCmd) check() error {
 		return errors.New("--log and --index go together")
 	case cmd.Disclose != nil && cmd.Hide != nil:
 		return errors.New("--disclose and --hide exclude each other")
-	case cmd.Format != "bundle" && (cmd.Disclose != nil || cmd.Hide != nil):
+	case cmd.Format != string(query.FormatBundle) && (cmd.Disclose != nil || cmd.Hide != nil):
 		return errors.New("a tlog-proof holds no fields: --disclose and --hide are for bundles")
 	}
 	return nil
 }
 
-// candidates are the cells that may hold the event, and the shard of each.
-func (cmd *proofCmd) candidates(d *dataDir) (names []string, shard func(*cell) int, err error) {
+// candidates are the cells that may hold the event.
+func (cmd *proofCmd) candidates(d *dataDir) ([]string, error) {
 	if cmd.Log == "" {
-		names = d.config.Names()
 		if cmd.Cell != "" {
-			names = []string{cmd.Cell}
+			return []string{cmd.Cell}, nil
 		}
-		return names, func(c *cell) int { return ingest.PartitionOf(cmd.UID, len(c.shards)) }, nil
+		return d.config.Names(), nil
 	}
 	origin, err := ledger.ParseOrigin(cmd.Log)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	row, ok := d.config.Find(origin.Jurisdiction)
 	if !ok || origin.Ledger != d.config.Ledger || !origin.Control && origin.Shard >= row.Shards {
-		return nil, nil, fmt.Errorf("there is no log %s in %s: domicile log list names those that are there", cmd.Log, d.path)
+		return nil, fmt.Errorf("there is no log %s in %s: domicile log list names those that are there", cmd.Log, d.path)
 	}
 	if origin.Control {
-		return nil, nil, fmt.Errorf("%s is a control log, it holds no events", cmd.Log)
+		return nil, fmt.Errorf("%s is a control log, it holds no events", cmd.Log)
 	}
-	return []string{origin.Jurisdiction}, func(*cell) int { return origin.Shard }, nil
+	return []string{origin.Jurisdiction}, nil
 }
 
+// prove asks the cells one after the other: each that is asked logs it.
 func (cmd *proofCmd) prove(ctx context.Context, d *dataDir) ([]byte, error) {
-	names, shard, err := cmd.candidates(d)
+	names, err := cmd.candidates(d)
 	if err != nil {
 		return nil, err
 	}
@@ -107,159 +103,32 @@ func (cmd *proofCmd) prove(ctx context.Context, d *dataDir) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		result, err := cmd.proveIn(ctx, c, shard(c))
-		if !errors.Is(err, errNotHere) {
+		result, err := cmd.proveIn(ctx, c)
+		if cmd.Log != "" || !errors.Is(err, query.ErrNotFound) {
 			return result, err
 		}
 	}
 	return nil, fmt.Errorf("no event %s in the cells %v", cmd.UID, names)
 }
 
-var errNotHere = errors.New("not in this cell")
-
-// proveIn makes the proof from one cell. The access is logged before the first byte of event data is read, and logged
-// as done with what was handed over.
-func (cmd *proofCmd) proveIn(ctx context.Context, c *cell, shard int) ([]byte, error) {
-	reader, err := c.reader(ctx, c.eventsOrigin(shard))
+// proveIn makes the proof from one cell.
+func (cmd *proofCmd) proveIn(ctx context.Context, c *cell) ([]byte, error) {
+	q, err := c.query(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := c.accessByCommand(ctx, ledger.OpProof, cmd.Purpose, cmd.UID+cmd.Log)
-	if err != nil {
-		return nil, err
-	}
-	if cmd.Format == "bundle" {
-		entry.Content = ledger.ContentFull
-		if cmd.Disclose != nil || cmd.Hide != nil {
-			entry.Content, entry.Decision = ledger.ContentMasked, ledger.AllowMasked
-		}
-	}
-	access, err := c.intend(ctx, entry)
-	if err != nil {
-		return nil, err
-	}
-	result, leaf, err := cmd.read(ctx, c, shard, reader)
-	if err != nil {
-		return nil, errors.Join(err, access.Done(ctx, 0, 0, nil))
-	}
-	set, err := c.setOf(ctx, access, [][]byte{leaf})
-	if err != nil {
-		return nil, err
-	}
-	if entry.Content == ledger.ContentNone {
-		return result, access.Done(ctx, 0, 0, set)
-	}
-	return result, access.Done(ctx, 1, uint64(len(result)), set)
-}
-
-func (cmd *proofCmd) read(ctx context.Context, c *cell, shard int, reader *log.Reader) (result, leaf []byte, err error) {
-	var index uint64
+	ref := query.Ref{UID: cmd.UID, Log: cmd.Log}
 	if cmd.Index != nil {
-		index = *cmd.Index
-	} else {
-		found := false
-		if index, found, err = reader.FindUID(ctx, cmd.UID); err != nil {
-			return nil, nil, err
-		} else if !found {
-			return nil, nil, errNotHere
-		}
+		ref.Index = *cmd.Index
 	}
-	batch, err := c.boundAt(ctx, shard, index)
-	if err != nil {
-		return nil, nil, err
-	}
-	leaf, proof, err := reader.Proof(ctx, index, batch.Size)
-	if err != nil {
-		return nil, nil, err
-	}
-	if cmd.Format == "tlog-proof" {
-		return proof.Append(nil), leaf, nil
-	}
-	b := ledger.ProofBundle{Origin: reader.Origin(), Index: index, Leaf: leaf, Proof: proof.Append(nil)}
-	if b.Record, err = reader.Record(ctx, index); err != nil {
-		return nil, nil, err
-	}
-	if err := cmd.mask(&b); err != nil {
-		return nil, nil, err
-	}
-	if b.Anchor, err = c.anchor(ctx, batch.Index); err != nil {
-		return nil, nil, err
-	}
-	return append(b.Append(nil), '\n'), leaf, nil
-}
-
-// mask replaces the record by a view, if that was asked for.
-func (cmd *proofCmd) mask(b *ledger.ProofBundle) error {
-	if cmd.Disclose == nil && cmd.Hide == nil {
-		return nil
-	}
-	rec, err := ledger.ParseRecord(b.Record)
-	if err != nil {
-		return err
-	}
-	show := func(pointer string) bool { return matches(cmd.Disclose, pointer) }
-	if cmd.Hide != nil {
-		show = func(pointer string) bool { return !matches(cmd.Hide, pointer) }
-	}
-	for _, pattern := range append(cmd.Disclose, cmd.Hide...) {
-		if !slices.ContainsFunc(rec.Fields, func(f ledger.Field) bool { return matches([]string{pattern}, f.Pointer) }) {
-			return fmt.Errorf("the event has no field %s", pattern)
-		}
-	}
-	b.View, b.Record = ledger.Mask(rec, show).Append(nil), nil
-	return nil
-}
-
-// matches reports whether a pointer is one of the patterns, or lies below one that ends in /*.
-func matches(patterns []string, pointer string) bool {
-	for _, p := range patterns {
-		if n := len(p) - 1; p == pointer || n > 0 && p[n] == '*' && len(pointer) > n && pointer[:n] == p[:n] {
-			return true
-		}
-	}
-	return false
-}
-
-// boundAt returns the last batch entry of a shard, which must cover the index. If it does not, the writer is opened:
-// it publishes and binds what an earlier process was kept from.
-func (c *cell) boundAt(ctx context.Context, shard int, index uint64) (batch custody.Batch, err error) {
-	origin := c.eventsOrigin(shard)
-	last := func() (ok bool) {
-		c.control.State(func(r *custody.Replay) { batch, ok = r.LastBatch(origin) })
-		return ok && index < batch.Size
-	}
-	if last() {
-		return batch, nil
-	}
-	events, err := c.events(ctx, shard)
-	if err != nil {
-		return batch, err
-	}
-	if err := events.Flush(ctx); err != nil {
-		return batch, err
-	}
-	if !last() {
-		return batch, fmt.Errorf("log %s holds %d leaves: there is no leaf %d", origin, batch.Size, index)
-	}
-	return batch, nil
-}
-
-// anchor proves an entry of the control log at its newest checkpoint.
-func (c *cell) anchor(ctx context.Context, index uint64) (*ledger.Anchor, error) {
-	if err := c.control.Flush(ctx); err != nil {
-		return nil, err
-	}
-	r := c.control.Reader()
-	cp, _, err := r.Checkpoint(ctx)
-	if errors.Is(err, store.ErrNotFound) || err == nil && cp.Size <= index {
-		return nil, fmt.Errorf("log %s has not published entry %d yet", r.Origin(), index)
-	}
+	options := query.ProofOptions{Format: query.Format(cmd.Format), Disclose: cmd.Disclose, Hide: cmd.Hide}
+	proofs, err := q.Prove(ctx, operator(ledger.AccessPurpose(cmd.Purpose)), []query.Ref{ref}, options)
 	if err != nil {
 		return nil, err
 	}
-	entry, proof, err := r.Proof(ctx, index, cp.Size)
-	if err != nil {
-		return nil, err
+	proof := proofs.Proofs[0]
+	if proof.Err == nil && options.Format == query.FormatBundle {
+		proof.Bytes = append(proof.Bytes, '\n')
 	}
-	return &ledger.Anchor{Entry: entry, Proof: proof.Append(nil)}, nil
+	return proof.Bytes, proof.Err
 }

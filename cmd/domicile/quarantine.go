@@ -12,6 +12,7 @@ import (
 
 	"domicile.dev/domicile/ingest"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/query"
 )
 
 type quarantineCmd struct {
@@ -112,15 +113,11 @@ func (c *cell) openItems(ctx context.Context) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	entry, err := c.accessByCommand(ctx, ledger.OpQuarantineRead, string(ledger.PurposeOperation), "list")
-	if err != nil {
-		return err
+	access, err := c.intend(ctx, ledger.PurposeOperation, query.Reading{Op: ledger.OpQuarantineRead, Content: ledger.ContentNone, Query: "list"})
+	if err == nil {
+		access.Done(query.Handed{})
 	}
-	access, err := c.intend(ctx, entry)
-	if err != nil {
-		return err
-	}
-	return access.Done(ctx, 0, 0, nil)
+	return err
 }
 
 func printHeld(w io.Writer, cell string, held *ingest.Held) {
@@ -179,20 +176,17 @@ func (cmd *quarantineShowCmd) Run(g *global) error {
 }
 
 func (cmd *quarantineShowCmd) read(ctx context.Context, c *cell, q *ingest.Quarantine, hash string) (ingest.Held, []byte, error) {
-	entry, err := c.accessByCommand(ctx, ledger.OpQuarantineRead, cmd.Purpose, hash)
-	if err != nil {
-		return ingest.Held{}, nil, err
-	}
-	entry.Content = ledger.ContentFull
-	access, err := c.intend(ctx, entry)
+	access, err := c.intend(ctx, ledger.AccessPurpose(cmd.Purpose), query.Reading{Op: ledger.OpQuarantineRead, Content: ledger.ContentFull, Query: hash})
 	if err != nil {
 		return ingest.Held{}, nil, err
 	}
 	held, raw, err := q.Show(ctx, hash)
 	if err != nil {
-		return held, nil, errors.Join(err, access.Done(ctx, 0, 0, nil))
+		access.Done(query.Handed{})
+		return held, nil, err
 	}
-	return held, raw, access.Done(ctx, 1, uint64(len(raw)), nil)
+	access.Done(query.Handed{Records: 1, Bytes: uint64(len(raw))})
+	return held, raw, nil
 }
 
 // findItem completes the beginning of a hash.
@@ -263,14 +257,11 @@ func (cmd *quarantineReplayCmd) replay(ctx context.Context, d *dataDir) (summary
 		}
 		hashes = append(hashes, hash)
 	}
-	entry, err := c.accessByCommand(ctx, ledger.OpQuarantineReplay, string(ledger.PurposeOperation), "")
-	if err != nil {
-		return summary, err
-	}
-	access, err := c.intend(ctx, entry)
+	access, err := c.intend(ctx, ledger.PurposeOperation, query.Reading{Op: ledger.OpQuarantineReplay, Content: ledger.ContentNone})
 	if err != nil {
 		return summary, err
 	}
 	summary, err = p.Replay(ctx, hashes...)
-	return summary, errors.Join(err, access.Done(ctx, uint64(summary.Events), 0, nil))
+	access.Done(query.Handed{Records: uint64(summary.Events)})
+	return summary, err
 }

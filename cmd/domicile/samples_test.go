@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +13,7 @@ import (
 	"domicile.dev/domicile/internal/config"
 	"domicile.dev/domicile/internal/need"
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/query"
 )
 
 // sampleFiles are the inputs among the samples: everything that is listed as a source, not what others made of it.
@@ -126,21 +127,34 @@ func proveAll(t *testing.T, d *dataDir, leaves map[string]uint64) (files []strin
 		if err != nil {
 			t.Fatal(err)
 		}
+		q, err := c.query(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		for shard := range c.shards {
-			for index := range leaves[c.eventsOrigin(shard)] {
-				cmd := &proofCmd{Index: &index, Format: "bundle"}
-				bundle, _, err := cmd.read(context.Background(), c, shard, c.shards[shard].Reader())
+			origin := c.eventsOrigin(shard)
+			var refs []query.Ref
+			for index := range leaves[origin] {
+				refs = append(refs, query.Ref{Log: origin, Index: index})
+			}
+			for some := range slices.Chunk(refs, query.MaxProofs) {
+				proofs, err := q.Prove(t.Context(), operator(ledger.PurposeEvaluation), some, query.ProofOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if verdict := ledger.VerifyBundle(bundle, []ledger.Policy{policy}); verdict.Result != ledger.ResultVerified {
-					t.Fatalf("%s#%d: %+v", c.eventsOrigin(shard), index, verdict)
+				for _, proof := range proofs.Proofs {
+					if proof.Err != nil {
+						t.Fatal(proof.Err)
+					}
+					if verdict := ledger.VerifyBundle(proof.Bytes, []ledger.Policy{policy}); verdict.Result != ledger.ResultVerified {
+						t.Fatalf("%s#%d: %+v", origin, proof.Ref.Index, verdict)
+					}
+					name := filepath.Join(folder, fmt.Sprintf("%s-%d-%d.json", c.jurisdiction, shard, proof.Ref.Index))
+					if err := os.WriteFile(name, proof.Bytes, 0o600); err != nil {
+						t.Fatal(err)
+					}
+					files = append(files, name)
 				}
-				name := filepath.Join(folder, fmt.Sprintf("%s-%d-%d.json", c.jurisdiction, shard, index))
-				if err := os.WriteFile(name, bundle, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				files = append(files, name)
 			}
 		}
 	}
