@@ -37,6 +37,7 @@ type checkpoint struct {
 
 // A receipt is a query.Receipt as JSON.
 type receipt struct {
+	V       int    `json:"v"` // 1
 	Origin  string `json:"origin"`
 	Emitter string `json:"emitter"`
 	Epoch   string `json:"epoch"`
@@ -49,7 +50,7 @@ func receiptOf(r *query.Receipt) *receipt {
 	if r == nil {
 		return nil
 	}
-	return &receipt{r.Origin, r.Emitter, r.Epoch, r.Seq, r.Index, ledger.FormatHash(r.Hash)}
+	return &receipt{1, r.Origin, r.Emitter, r.Epoch, r.Seq, r.Index, ledger.FormatHash(r.Hash)}
 }
 
 // header is the receipt as a header carries it.
@@ -69,7 +70,7 @@ func logStateOf(l query.LogState) logState {
 // reasonOf says why a cell did not answer, in words that may leave.
 func reasonOf(err error) (reason kind, detail string) {
 	switch p := problemOf(err); p.kind {
-	case indexUnavailable, notLogged, notReady, timeout, internal:
+	case indexUnavailable, notLogged, notReady, tooMuch, timeout, internal:
 		row := kinds[p.kind]
 		if p.detail != "" {
 			return p.kind, p.detail
@@ -119,7 +120,7 @@ func nobody(answers []query.CellAnswer) error {
 // missing is the problem that some cell did not answer, or nil.
 func missing(answers []query.CellAnswer) error {
 	var first error
-	for _, want := range []error{query.ErrNotLogged, index.ErrUnavailable, query.ErrNotProvable, query.ErrClosed, context.DeadlineExceeded} {
+	for _, want := range []error{query.ErrNotLogged, index.ErrUnavailable, index.ErrTooMuch, query.ErrNotProvable, query.ErrClosed, context.DeadlineExceeded} {
 		for _, a := range answers {
 			switch {
 			case a.Err == nil:
