@@ -37,7 +37,6 @@ func (cmd *benchCmd) searchable(g *global, dir string, result *figures) error {
 			if err != nil {
 				return err
 			}
-			defer s.close()
 			runtime.GC()
 			begin := time.Now()
 			inside := g.quiet()
@@ -66,10 +65,7 @@ func (cmd *benchCmd) searchServer(g *global, d *dataDir) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.search.caughtUp(g.ctx, func(_, _ uint64) {}); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return s, nil
+	return s, s.search.caughtUp(g.ctx, func(_, _ uint64) {})
 }
 
 // memory adds what server and engine have resident.
@@ -145,7 +141,6 @@ func (cmd *benchCmd) large(g *global, dir string, result *figures) error {
 		if err != nil {
 			return err
 		}
-		defer s.close()
 		to := time.Now().Truncate(time.Hour)
 		from := to.AddDate(0, 0, -benchDays)
 		if err := cmd.fill(g, d, s, from, to, result); err != nil {

@@ -46,7 +46,6 @@ func (f askFlag) ask(g *global, run func(a *asker) error) error {
 		if err != nil {
 			return err
 		}
-		defer s.close()
 		bar := newCountBar(g, "indexing")
 		err = s.search.caughtUp(g.ctx, bar.count)
 		bar.done()

@@ -44,7 +44,6 @@ func (cmd *serveCmd) Run(g *global) error {
 		if err != nil {
 			return err
 		}
-		defer s.close()
 		return s.run(g, listener, cmd.Drain)
 	})
 }

@@ -54,7 +54,7 @@ func logStateOf(l query.LogState) logState {
 // reasonOf says why a cell did not answer, in words that may leave.
 func reasonOf(err error) (reason kind, detail string) {
 	switch p := problemOf(err); p.kind {
-	case indexUnavailable, notLogged, notReady, timeout, internal:
+	case indexUnavailable, notLogged, notReady, tooMuch, timeout, internal:
 		row := kinds[p.kind]
 		if p.detail != "" {
 			return p.kind, p.detail
@@ -104,7 +104,7 @@ func nobody(answers []query.CellAnswer) error {
 // missing is the problem that some cell did not answer, or nil.
 func missing(answers []query.CellAnswer) error {
 	var first error
-	for _, want := range []error{query.ErrNotLogged, index.ErrUnavailable, query.ErrNotProvable, query.ErrClosed, context.DeadlineExceeded} {
+	for _, want := range []error{query.ErrNotLogged, index.ErrUnavailable, index.ErrTooMuch, query.ErrNotProvable, query.ErrClosed, context.DeadlineExceeded} {
 		for _, a := range answers {
 			switch {
 			case a.Err == nil:

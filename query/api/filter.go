@@ -4,14 +4,10 @@ import (
 	"domicile.dev/domicile/query/index"
 )
 
-// columns are those that events can be filtered and counted by, in the order of the documents.
-var columns = []index.Column{"uid", "log", "jurisdiction", "region", "provider", "account", "class", "activity", "service",
-	"operation", "actor", "src_ip", "status", "resource"}
-
 // filterParameters are the parameters that make a filter.
 var filterParameters = func() []parameter {
 	list := one("from", "to", "text")
-	for _, c := range columns {
+	for _, c := range index.Columns() {
 		list = append(list, many(string(c))...)
 	}
 	return list
@@ -29,7 +25,7 @@ func (v values) filter() (f index.Filter, err error) {
 		return f, badParameterf("to", "is before from")
 	}
 	f.Text = v.get("text")
-	for _, c := range columns {
+	for _, c := range index.Columns() {
 		if list := v[string(c)]; len(list) > 0 {
 			if f.Equal == nil {
 				f.Equal = make(map[index.Column][]string)

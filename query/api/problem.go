@@ -13,6 +13,7 @@ import (
 
 	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/query"
+	"domicile.dev/domicile/query/engine"
 	"domicile.dev/domicile/query/index"
 )
 
@@ -30,6 +31,7 @@ const (
 	recordGone           kind = "record-gone"
 	tooLarge             kind = "too-large"
 	unsupportedMediaType kind = "unsupported-media-type"
+	tooMuch              kind = "too-much"
 	hostRefused          kind = "host-refused"
 	alteredRecord        kind = "altered-record"
 	internal             kind = "internal"
@@ -61,6 +63,7 @@ var kinds = map[kind]struct {
 	recordGone:           {410, "The record cannot be read any more", "The record was erased, or it expired. The proof of its leaf can still be had as text/plain.", 0},
 	tooLarge:             {413, "The request is too large", "A body may have " + strconv.Itoa(maxBody) + " bytes.", 0},
 	unsupportedMediaType: {415, "The body's media type is not supported", "The body must be application/json.", 0},
+	tooMuch:              {422, "The answer would take too much", "Answering would read or hold more than one question may. Narrow it down: a shorter span of time, another filter, fewer columns.", 0},
 	hostRefused:          {421, "The host is not served here", "The Host header must be a loopback name or address with the server's port.", 0},
 	alteredRecord:        {500, "The stored record is not the one that was logged", "The record differs from its leaf, so no proof of it is given. domicile index audit names every such row.", 0},
 	internal:             {500, "Something failed that should not", "The server's log says more under the request id.", 0},
@@ -117,7 +120,9 @@ var causes = []struct {
 	{log.ErrNoRecord, recordGone},
 	{query.ErrNotFound, notFound},
 	{query.ErrNoCell, notFound},
+	{index.ErrTooMuch, tooMuch},
 	{index.ErrUnavailable, indexUnavailable},
+	{index.ErrSchema, indexUnavailable},
 	{context.DeadlineExceeded, timeout},
 	{context.Canceled, timeout}, // nobody reads it
 }
@@ -128,7 +133,7 @@ func problemOf(err error) *problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	if errors.Is(err, query.ErrInvalid) {
+	if errors.Is(err, query.ErrInvalid) || errors.Is(err, index.ErrQuestion) {
 		return &problem{kind: badParameter, detail: sentence(err), cause: err}
 	}
 	for _, c := range causes {
@@ -164,18 +169,10 @@ func problemOfHTTP(err error) *problem {
 	return &problem{kind: internal, cause: err}
 }
 
-// An Advised error has words for whoever asked: what is missing and what to do, without paths, addresses or queries.
-// Config.Index of a query.Cell may return one.
-type Advised interface {
-	error
-	Advice() string
-}
-
-// advice is what an error has to say to whoever asked, or "".
+// advice is what may be done about an index that cannot be asked, or "" where that is the server's affair.
 func advice(err error) string {
-	var a Advised
-	if errors.As(err, &a) {
-		return a.Advice()
+	if errors.Is(err, engine.ErrNoEngine) {
+		return engine.ErrNoEngine.Error()
 	}
 	return ""
 }

@@ -130,7 +130,7 @@ func TestEveryTimeThatIsTaken(t *testing.T) {
 
 func TestInjectionStaysAValue(t *testing.T) {
 	attempts := []string{`'; DROP TABLE events; --`, `\' OR 1=1 --`, "x' UNION SELECT * FROM system.users --", `{x:String}`, `%`, `_`, `*`,
-		"a\nb", `"`, `) OR (1=1`, `${jndi:ldap://x}`, "<script>", `../../etc/passwd`, `\`, "\u2028", "\U0001F600"}
+		"a\nb", `"`, `) OR (1=1`, `${jndi:ldap://x}`, "<script>", `../../etc/passwd`, `\`, "a\u2028b", "\U0001F600"}
 	var got query.Question
 	var grouped index.Filter
 	c := newClient(t, &fakeCells{

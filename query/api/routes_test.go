@@ -17,6 +17,7 @@ import (
 	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/query"
+	"domicile.dev/domicile/query/engine"
 	"domicile.dev/domicile/query/index"
 )
 
@@ -84,7 +85,7 @@ func TestFilterReachesTheCells(t *testing.T) {
 	want := query.Question{Limit: 7, Cursor: "abc", Cells: []string{"us"}, Filter: index.Filter{
 		From: time.UnixMilli(1767225600000).UTC(), To: time.UnixMilli(1767312000000).UTC(), Text: "red fox",
 		Equal: map[index.Column][]string{}}}
-	for i, c := range columns {
+	for i, c := range index.Columns() {
 		target += fmt.Sprintf("&%s=v%d&%s='%%20OR%%201=1--", c, i, c)
 		want.Filter.Equal[c] = []string{fmt.Sprintf("v%d", i), "' OR 1=1--"}
 	}
@@ -126,6 +127,7 @@ func TestAnAnswerSaysWhoIsMissing(t *testing.T) {
 	}{
 		{fmt.Errorf("dial tcp 127.0.0.1:41323: %w", index.ErrUnavailable), indexUnavailable},
 		{fmt.Errorf("/secret/path: %w", query.ErrNotLogged), notLogged},
+		{fmt.Errorf("code: 241, SELECT secret: %w", index.ErrTooMuch), tooMuch},
 		{context.DeadlineExceeded, timeout},
 		{query.ErrClosed, notReady},
 		{errors.New("SELECT secret FROM domicile_eu.events"), internal},
@@ -172,20 +174,15 @@ func noSecrets(t *testing.T, a answer) {
 	}
 }
 
-type advised struct{ error }
-
-func (advised) Advice() string { return "Install Node 20 or a clickhouse binary." }
-
-func (a advised) Unwrap() error { return a.error }
-
-func TestAdviceOfAnIndexIsPassedOn(t *testing.T) {
-	err := fmt.Errorf("cell eu: %w", advised{fmt.Errorf("exec: npm: %w", index.ErrUnavailable)})
+func TestWhatToInstallIsSaid(t *testing.T) {
+	err := fmt.Errorf("cell eu: %w: looking in /secret: %w", index.ErrUnavailable, engine.ErrNoEngine)
 	a := newClient(t, &fakeCells{search: func(query.Asker, query.Question) (*query.FederatedAnswer, error) {
 		return &query.FederatedAnswer{Cells: []query.CellAnswer{{Jurisdiction: "eu", Err: err}}}, nil
 	}}).get("/v1/events").want(t, 503, indexUnavailable)
-	if strings.Count(string(a.body), "Install Node 20 or a clickhouse binary.") != 2 || bytes.Contains(a.body, []byte("exec")) {
+	if strings.Count(string(a.body), "install Node") != 2 {
 		t.Errorf("answer %s", a.body)
 	}
+	noSecrets(t, a)
 }
 
 // TestAnEventIsMissingOnlyIfEverybodySaysSo: a cell that does not answer may hold it.

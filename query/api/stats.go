@@ -78,8 +78,8 @@ func (v values) grouping() (g index.Grouping, err error) {
 		return g, err
 	}
 	for _, name := range by {
-		if !slices.Contains(columns, index.Column(name)) {
-			return g, badParameterf("by", "%s is none of the columns %v", shown(name), columns)
+		if !slices.Contains(index.Groupable(), index.Column(name)) {
+			return g, badParameterf("by", "%s is none of the columns %v", shown(name), index.Groupable())
 		}
 		g.By = append(g.By, index.Column(name))
 	}
