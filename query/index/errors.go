@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
 	"strings"
-	"syscall"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 )
 
 // Errors that a caller tells apart.
@@ -71,18 +69,22 @@ func explain(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w: %w", what, ErrTooMuch, err)
-	case unreachable(err):
-		return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
+	case mistaken(err):
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	// What is neither an answer of the server nor a mistake of ours is the network's, or the engine's that is not there.
+	return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
 }
 
-func unreachable(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, clickhouse.ErrAcquireConnTimeout) ||
-		strings.Contains(err.Error(), "unexpected packet") // an answer that was cut off
+// mistaken reports whether the driver could not use what it was given, or not read what the server sent.
+func mistaken(err error) bool {
+	var (
+		ofBlock  *proto.BlockError
+		ofValue  *column.ColumnConverterError
+		ofColumn *column.Error
+		ofUse    *clickhouse.OpError
+	)
+	return errors.As(err, &ofBlock) || errors.As(err, &ofValue) || errors.As(err, &ofColumn) || errors.As(err, &ofUse)
 }
 
 func has(codes []int32, code int32) bool {

@@ -56,6 +56,9 @@ const (
 // returns nil then. Nothing else ends it: while ClickHouse is away, or the ledger cannot be read, it says so in State,
 // waits, and starts over. There is one feed for a log.
 func (x *Index) Feed(ctx context.Context, r *log.Reader, wake <-chan struct{}) error {
+	if wake == nil {
+		wake = make(chan struct{})
+	}
 	f := &feed{x: x, r: r, origin: r.Origin()}
 	x.setState(f.origin, func(s *FeedState) { *s = FeedState{Since: x.cfg.Clock()} })
 	wait := firstWait
