@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"domicile.dev/domicile/internal/crash"
 	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/ledger/log"
 )
@@ -165,7 +166,9 @@ func (j *journal) append(intents []*intent, reports []*ledger.AccessEntry) (furt
 		entries = append(entries, e)
 	}
 	// Entries belong to several callers: none of them may leave their fate open for the others.
+	crash.Point("gateway/before-entries")
 	results := j.gateway.AppendAll(context.Background(), entries...)
+	crash.Point("gateway/after-entries")
 	for i, in := range intents {
 		if in.state.CompareAndSwap(waiting, answered) {
 			in.result <- results[i]

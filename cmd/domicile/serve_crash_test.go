@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"domicile.dev/domicile/internal/need"
 	"domicile.dev/domicile/query/engine/enginetest"
 )
 
@@ -190,33 +191,52 @@ func TestServerKilledAtPoints(t *testing.T) {
 	}
 }
 
-// TestServerAndEngineKilledAtRandomMoments kills the server, or its engine, while files are fed through it.
+// TestServerAndEngineKilledAtRandomMoments kills the server, or its engine, while files are fed through it, each time
+// other ones, and feeds them again.
 func TestServerAndEngineKilledAtRandomMoments(t *testing.T) {
-	kills := 30
-	if testing.Short() {
+	kills := 6
+	switch {
+	case testing.Short():
 		kills = 2
+	case os.Getenv(need.LongVariable) == "1":
+		kills = 30 // five seconds each
 	}
+	const records = 1500 // of a round
 	env := searching(t)
 	program, verify := build(t, "domicile"), build(t, "domicile-verify")
-	want := wanted(t, program)
-	w := &world{t: t, program: program, data: filepath.Join(t.TempDir(), "data")}
-	w.must("init", "--jurisdiction", "eu", "--jurisdiction", "us")
+	files, at := filepath.Join(t.TempDir(), "files"), time.Now().Add(-time.Hour)
+	if err := os.Mkdir(files, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	round := func(n int) string {
+		name := filepath.Join(files, strconv.Itoa(n))
+		if _, err := writeCloudTrail(name, n*records, records, at); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
+	w := &world{t: t, program: program, data: filepath.Join(t.TempDir(), "data")}
+	w.must("init", "--jurisdiction", "eu", "--jurisdiction", "us")
 	s := w.serve(env...)
+	began := time.Now()
+	w.must("ingest", round(0))
+	whole := time.Since(began) // of an undisturbed round bounds when a kill can hit
 	servers, engines := 0, 0
-	for n := range kills {
+	for n := 1; servers+engines < kills && n < 4*kills; n++ {
+		name := round(n)
 		victim, struck := s.cmd.Process.Pid, make(chan struct{})
-		timer := time.AfterFunc(time.Duration(random.Int64N(int64(600*time.Millisecond))), func() {
+		timer := time.AfterFunc(time.Duration(random.Int64N(int64(whole))), func() {
 			defer close(struck)
 			if pid := s.engine(); n%3 == 0 && pid != 0 {
 				victim = pid
 			}
 			syscall.Kill(victim, syscall.SIGKILL)
 		})
-		out, err := w.domicile(nil, append([]string{"ingest"}, feed(t)...)...)
+		out, err := w.domicile(nil, "ingest", name)
 		if timer.Stop() {
 			continue // it was quicker
 		}
@@ -233,13 +253,17 @@ func TestServerAndEngineKilledAtRandomMoments(t *testing.T) {
 			t.Fatalf("the server ended by itself: %v\n%s", ended, &s.out)
 		}
 		s = w.serve(env...)
-	}
-	if servers+engines == 0 {
-		t.Error("nothing was killed")
+		w.must("ingest", name)
 	}
 	t.Logf("%d servers and %d engines killed", servers, engines)
-	w.must(append([]string{"ingest"}, feed(t)...)...)
+	if servers+engines < kills {
+		t.Errorf("want %d kills", kills)
+	}
 	s.stop()
-	w.whole(env, want)
+
+	probe := &world{t: t, program: program, data: filepath.Join(t.TempDir(), "data")}
+	probe.must("init", "--jurisdiction", "eu", "--jurisdiction", "us")
+	probe.must("ingest", files)
+	w.whole(env, probe.uids(probe.data))
 	w.verify(verify, w.data)
 }

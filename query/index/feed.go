@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"domicile.dev/domicile/internal/crash"
 	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/ledger/log"
 )
@@ -304,10 +305,12 @@ func (f *feed) send(ctx context.Context, b *batch) error {
 		if f.have[i] >= b.size {
 			continue
 		}
+		crash.Point("index/before-" + t.name)
 		if err := f.sendTo(ctx, t, b); err != nil {
 			return err
 		}
 		f.have[i] = b.size
+		crash.Point("index/after-" + t.name)
 	}
 	return nil
 }
