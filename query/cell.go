@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -140,8 +141,11 @@ func (c *Cell) index() (Searcher, error) {
 		return nil, fmt.Errorf("cell %s has no index (%w)", c.cfg.Jurisdiction, index.ErrUnavailable)
 	}
 	s, err := c.cfg.Index()
-	if err != nil {
-		return nil, fmt.Errorf("cell %s: %w: %w", c.cfg.Jurisdiction, index.ErrUnavailable, err)
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.Is(err, index.ErrUnavailable):
+		return nil, fmt.Errorf("cell %s: %w", c.cfg.Jurisdiction, err)
 	}
-	return s, nil
+	return nil, fmt.Errorf("cell %s: %w: %w", c.cfg.Jurisdiction, index.ErrUnavailable, err)
 }

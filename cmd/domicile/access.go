@@ -10,6 +10,10 @@ import (
 	"domicile.dev/domicile/query"
 )
 
+// maxScan bounds how many records a server reads to find one by its uid while it has no index: a few seconds' worth. A
+// command that runs alone reads as many as it takes.
+const maxScan = 1 << 20
+
 // query is the cell as whoever asks sees it, made on first use. Every read of event data by this process goes through
 // it, but for those of the writers and of the index themselves.
 func (c *cell) query(ctx context.Context) (*query.Cell, error) {
@@ -31,6 +35,9 @@ func (c *cell) query(ctx context.Context) (*query.Cell, error) {
 			return c.dir.search.of(c.jurisdiction)
 		},
 		ShardOf: func(uid string) int { return ingest.PartitionOf(uid, len(c.shards)) },
+	}
+	if c.dir.search != nil {
+		cfg.MaxScan = maxScan
 	}
 	for shard := range c.shards {
 		r, err := c.reader(ctx, c.eventsOrigin(shard))
