@@ -23,7 +23,11 @@ func normalized(f *index.Filter) []byte {
 		b = appendText(b, string(column))
 		b = appendTexts(b, slices.Compact(slices.Sorted(slices.Values(f.Equal[column]))))
 	}
-	return appendText(b, f.Text)
+	b = appendText(b, f.Text)
+	for _, origin := range slices.Sorted(maps.Keys(f.Since)) {
+		b = binary.AppendUvarint(appendText(b, origin), f.Since[origin])
+	}
+	return b
 }
 
 // appendText appends a string so that what follows cannot be taken for a part of it.

@@ -21,7 +21,7 @@ type controlListCmd struct {
 	To        *uint64  `help:"Entries below this index." placeholder:"N"`
 	Limit     int      `short:"n" help:"At most so many of each cell; 0 for all." default:"50"`
 	Ascending bool     `help:"The oldest first; otherwise the newest."`
-	Proof     bool     `help:"With the proof of each entry at the checkpoint of its log; for --json."`
+	Proof     bool     `help:"With the inclusion proof of each entry, and before them a line with the checkpoint that they lead to; for --json."`
 	JSON      bool     `name:"json" help:"Print a line of JSON for each entry."`
 }
 
@@ -37,6 +37,9 @@ type controlAnswer struct {
 	coverage
 	Cells []struct {
 		cellAnswer
+		Control struct {
+			Checkpoint json.RawMessage `json:"checkpoint"`
+		} `json:"control"`
 		Entries []json.RawMessage `json:"entries"`
 		Next    *controlNext      `json:"next"`
 	} `json:"cells"`
@@ -75,6 +78,9 @@ func (cmd *controlListCmd) Run(g *global) error {
 		}
 		tab := table{head: []string{"CELL", "INDEX", "TIME", "TYPE", "BY", "WHAT"}, keep: 4, width: g.width}
 		for i := range cells.Cells {
+			if cmd.Proof && cells.Cells[i].Answered {
+				fmt.Fprintf(g.out, `{"cell":%q,"checkpoint":%s}`+"\n", cells.Cells[i].Jurisdiction, cells.Cells[i].Control.Checkpoint)
+			}
 			if err := cmd.rest(g, a, query, &cells.Cells[i].cellAnswer, cells.Cells[i].Entries, cells.Cells[i].Next, &tab); err != nil {
 				return err
 			}

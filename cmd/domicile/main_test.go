@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -35,11 +36,26 @@ func build(t testing.TB, program string, tags ...string) string {
 
 // TestScripts runs sessions as a user has them: testdata/script.
 func TestScripts(t *testing.T) {
+	runScripts(t, "testdata/script", []string{"DOMICILE_LIBCHDB=/nowhere"})
+}
+
+// TestSearchScripts runs the sessions that search: testdata/search.
+func TestSearchScripts(t *testing.T) { runScripts(t, "testdata/search", searching(t)) }
+
+func runScripts(t *testing.T, dir string, environment []string) {
 	verify := build(t, "domicile-verify")
 	examples := filepath.Join(need.Root(t), "examples")
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
+			for _, variable := range environment {
+				if name, value, _ := strings.Cut(variable, "="); name == "PATH" {
+					program, _, _ := strings.Cut(value, string(os.PathListSeparator))
+					env.Setenv(name, program+string(os.PathListSeparator)+env.Getenv(name))
+				} else {
+					env.Setenv(name, value)
+				}
+			}
 			env.Setenv("PATH", filepath.Dir(verify)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("HOME", env.WorkDir)

@@ -1,6 +1,10 @@
 package api
 
 import (
+	"strconv"
+	"strings"
+
+	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/query/index"
 )
 
@@ -10,7 +14,7 @@ var filterParameters = func() []parameter {
 	for _, c := range index.Columns() {
 		list = append(list, many(string(c))...)
 	}
-	return list
+	return append(list, many("since")...)
 }()
 
 // filter reads which events are meant.
@@ -33,8 +37,31 @@ func (v values) filter() (f index.Filter, err error) {
 			f.Equal[c] = list
 		}
 	}
+	if f.Since, err = v.since(); err != nil {
+		return f, err
+	}
 	if err := f.Check(); err != nil {
 		return f, &problem{kind: badParameter, detail: sentence(err), cause: err}
 	}
 	return f, nil
+}
+
+// since reads from which leaf of each log on events are meant: origin@index.
+func (v values) since() (map[string]uint64, error) {
+	var list map[string]uint64
+	for _, text := range v["since"] {
+		origin, at, _ := strings.Cut(text, "@")
+		from, err := strconv.ParseUint(at, 10, 64)
+		if _, bad := ledger.ParseOrigin(origin); bad != nil || err != nil {
+			return nil, badParameterf("since", "expected the origin of a log and the index of a leaf, as local/eu/events/0@281")
+		}
+		if _, twice := list[origin]; twice {
+			return nil, badParameterf("since", "names a log twice")
+		}
+		if list == nil {
+			list = make(map[string]uint64)
+		}
+		list[origin] = from
+	}
+	return list, nil
 }

@@ -2,6 +2,8 @@ package index
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,8 @@ type Filter struct {
 	// Words, all of which must occur in the event, without regard to case. What has no space in it, like an address or an
 	// ARN, must occur as it stands.
 	Text string
+	// Only events that were recorded from a leaf of their log on; logs that are not named: from the first.
+	Since map[string]uint64
 }
 
 // Limits of a question. They keep what a stranger can make ClickHouse do small.
@@ -77,6 +81,12 @@ func (f *Filter) conditions() (*conditions, error) {
 		if err := specs[i].condition(c, values); err != nil {
 			return nil, err
 		}
+	}
+	if len(f.Since) > maxValues {
+		return nil, fmt.Errorf("%w: since names %d logs, at most %d", ErrQuestion, len(f.Since), maxValues)
+	}
+	for _, origin := range slices.Sorted(maps.Keys(f.Since)) {
+		c.where = append(c.where, "(log != "+c.bind("String", origin)+" OR leaf_index >= "+c.bind("UInt64", f.Since[origin])+")")
 	}
 	if err := f.text(c); err != nil {
 		return nil, err
