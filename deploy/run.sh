@@ -81,7 +81,7 @@ fi
 
 if [ $searching = yes ]; then
 	say "Search, newest first, and count"
-	domicile events -n 5 --operation DeleteBucket --operation GetObject
+	domicile events -n 5 anna.berg --provider aws
 	domicile stats --by jurisdiction --by provider
 fi
 

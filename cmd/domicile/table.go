@@ -79,13 +79,13 @@ func (t *table) widths() []int {
 }
 
 func (t *table) line(out *strings.Builder, row []string, widths []int) {
+	var line strings.Builder
 	for i, v := range row {
 		v = clip(v, widths[i])
-		out.WriteString(v)
-		if i < len(row)-1 {
-			out.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(v)+tableGap))
-		}
+		line.WriteString(v)
+		line.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(v)+tableGap))
 	}
+	out.WriteString(strings.TrimRight(line.String(), " "))
 	out.WriteByte('\n')
 }
 
