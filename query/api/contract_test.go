@@ -162,7 +162,7 @@ type answer struct {
 func newClient(t testing.TB, cells *fakeCells, change ...func(*Config)) *client {
 	t.Helper()
 	log := new(bytes.Buffer)
-	cfg := Config{Cells: cells, Ledger: "local", Version: "test", Logger: slog.New(slog.NewJSONHandler(log, nil))}
+	cfg := Config{Cells: cells, Ledger: "local", Version: "test", Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, c := range change {
 		c(&cfg)
 	}
