@@ -36,6 +36,9 @@ func (s *server) events(c echo.Context, v values) error {
 	if errors.Is(err, query.ErrCursor) {
 		return &problem{kind: badCursor, parameters: []string{"cursor"}}
 	}
+	if err != nil && answer != nil {
+		return withCells(err, answer.Cells)
+	}
 	if err != nil {
 		return err
 	}

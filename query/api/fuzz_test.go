@@ -142,6 +142,6 @@ func FuzzLogPath(f *testing.F) {
 }
 
 func FuzzEventPath(f *testing.F) {
-	seeds := []string{"/v1/events/" + aUID, "/v1/events/%2e%2e", "/v1/events/a%2Fb/proof", "/v1/events/%ff", "/v1/events/%25"}
+	seeds := []string{"/v1/events/" + aUID, "/v1/events/%2e%2e", "/v1/events/a%2Fb/proof", "/v1/events/%ff", "/v1/events/%25", `/v1/events/a%2Fb"c`}
 	fuzzPath(f, "/v1/events/", seeds, func(*testing.T, *client, string, answer) {})
 }

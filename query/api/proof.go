@@ -42,6 +42,9 @@ func (s *server) proof(c echo.Context, v values) error {
 		return err
 	}
 	answer, err := s.Cells.Prove(c.Request().Context(), s.asker(c.Request(), purpose), []query.Ref{{UID: uid}}, options, cells...)
+	if err != nil && answer != nil {
+		return withCells(err, answer.Cells)
+	}
 	if err != nil {
 		return err
 	}
@@ -131,6 +134,9 @@ func (s *server) proofs(c echo.Context, _ values) error {
 	}
 	ctx, who := c.Request().Context(), s.asker(c.Request(), order.purpose)
 	answer, err := s.Cells.Prove(ctx, who, order.refs, order.options, order.cells...)
+	if err != nil && answer != nil {
+		return withCells(err, answer.Cells)
+	}
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 type request struct {
 	id     string
 	route  string // template; "" where none fits
+	class  class
 	accept string // chosen media type
 	kind   kind   // of the problem that was answered
 	err    error  // for the log
@@ -160,6 +161,9 @@ func checkSite(r *http.Request) error {
 // note writes the request into the log: no path, query or address, which hold personal data.
 func (s *server) note(r *http.Request, state *request, out *counted, milliseconds int64) {
 	level := slog.LevelInfo
+	if state.class == classProbe {
+		level = slog.LevelDebug // every few seconds, for ever
+	}
 	attrs := []slog.Attr{slog.String("request", state.id), slog.String("method", known(r.Method)), slog.String("route", state.route),
 		slog.Int("status", out.status), slog.Int64("bytes", out.bytes), slog.Int64("ms", milliseconds)}
 	if state.kind != "" {
@@ -169,8 +173,8 @@ func (s *server) note(r *http.Request, state *request, out *counted, millisecond
 	if state.err != nil && (out.status >= 500 || state.cut) {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", state.err.Error()), slog.Bool("cut", state.cut))
-		if errors.Is(state.err, context.Canceled) {
-			level = slog.LevelInfo
+		if r.Context().Err() != nil || errors.Is(state.err, context.Canceled) {
+			level = slog.LevelInfo // the client went away
 		}
 	}
 	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)

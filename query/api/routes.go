@@ -91,7 +91,7 @@ func (r *route) pattern() string {
 // serve is a route's way from a place among those of its class to the handler.
 func (s *server) serve(r route, places chan struct{}) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		state(c).route = r.path
+		state(c).route, state(c).class = r.path, r.class
 		if r.offers != nil {
 			chosen, ok := negotiate(c.Request().Header, r.offers)
 			if !ok {

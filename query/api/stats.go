@@ -37,6 +37,9 @@ func (s *server) stats(c echo.Context, v values) error {
 		return err
 	}
 	answer, err := s.Cells.Stats(c.Request().Context(), s.asker(c.Request(), purpose), filter, grouping, cells...)
+	if err != nil && answer != nil {
+		return withCells(err, answer.Cells)
+	}
 	if err != nil {
 		return err
 	}

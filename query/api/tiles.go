@@ -33,7 +33,7 @@ func (s *server) tile(c echo.Context, _ values) error {
 		return err
 	}
 	path := c.Request().URL.Path
-	if c.Request().URL.EscapedPath() != path {
+	if u := c.Request().URL; u.RawPath != "" || u.EscapedPath() != path {
 		return query.ErrNotFound // no path of a tile has anything to escape
 	}
 	_, rest, _ := strings.Cut(path, "/tile/")
