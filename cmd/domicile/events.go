@@ -119,24 +119,26 @@ func (cmd *eventsCmd) Run(g *global) error {
 	if cmd.Limit < 0 {
 		return errors.New("--limit: give 0 for all, or how many")
 	}
+	return cmd.ask(g, func(a *asker) error { return cmd.run(g, a) })
+}
+
+func (cmd *eventsCmd) run(g *global, a *asker) error {
 	query, err := cmd.values(time.Now())
 	if err != nil {
 		return err
 	}
-	return cmd.ask(g, func(a *asker) error {
-		out := &eventPrinter{cmd: cmd, g: g}
-		last, err := cmd.pages(g.ctx, a, query, cmd.Limit, out)
-		if err != nil {
-			return err
-		}
-		if out.printed == 0 && !cmd.JSON && !cmd.UIDs && !cmd.Follow {
-			fmt.Fprintln(g.err, "No event fits.")
-		}
-		if err := last.report(g); err != nil || !cmd.Follow {
-			return err
-		}
-		return cmd.follow(g, a, query, last, out)
-	})
+	out := &eventPrinter{cmd: cmd, g: g}
+	last, err := cmd.pages(g.ctx, a, query, cmd.Limit, out)
+	if err != nil {
+		return err
+	}
+	if out.printed == 0 && !cmd.JSON && !cmd.UIDs && !cmd.Follow {
+		fmt.Fprintln(g.err, "No event fits.")
+	}
+	if err := last.report(g); err != nil || !cmd.Follow {
+		return err
+	}
+	return cmd.follow(g, a, query, last, out)
 }
 
 // pages prints pages until there are enough events or no more. It returns the first page without its events: its

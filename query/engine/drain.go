@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -16,6 +17,9 @@ func (e *Engine) Drain() (ask func(ctx context.Context, query string) error, clo
 	}
 	return func(ctx context.Context, query string) error {
 		rows, err := conn.Query(ctx, query)
+		if errors.Is(err, io.EOF) {
+			return nil // what has no answer
+		}
 		if err != nil {
 			return err
 		}
