@@ -49,6 +49,9 @@ type Config struct {
 	// MaxScan bounds how many leaves the logs may hold for a uid to be looked up in the payloads. 0: no bound.
 	MaxScan uint64
 
+	// Logged is told how long it took to commit entries of accesses, which those who ask wait for. It may be nil.
+	Logged func(took time.Duration)
+
 	Clock func() time.Time // nil means time.Now
 }
 
@@ -82,7 +85,10 @@ func NewCell(cfg Config) (*Cell, error) {
 	for _, s := range cfg.Shards {
 		c.shards = append(c.shards, &shardView{logView: logView{reader: s.Reader, open: cfg.Open}, flush: s.Flush})
 	}
-	c.journal = startJournal(cfg.Gateway, c.setOf)
+	if cfg.Logged == nil {
+		cfg.Logged = func(time.Duration) {}
+	}
+	c.journal = startJournal(cfg.Gateway, cfg.Logged, c.setOf)
 	return c, nil
 }
 

@@ -19,6 +19,7 @@ import (
 // Two goroutines belong to it: one makes reports complete (a set takes reading leaves), one writes.
 type journal struct {
 	gateway *log.Component
+	logged  func(took time.Duration)
 	setOf   func(ctx context.Context, intent uint64, h *Handed) (*ledger.Hash, error)
 
 	intents chan *intent
@@ -60,9 +61,9 @@ const (
 	reportAfter = 50 * time.Millisecond
 )
 
-func startJournal(gateway *log.Component, setOf func(context.Context, uint64, *Handed) (*ledger.Hash, error)) *journal {
+func startJournal(gateway *log.Component, logged func(time.Duration), setOf func(context.Context, uint64, *Handed) (*ledger.Hash, error)) *journal {
 	j := &journal{
-		gateway: gateway, setOf: setOf,
+		gateway: gateway, logged: logged, setOf: setOf,
 		intents: make(chan *intent), reports: make(chan *report, maxReports), entries: make(chan *ledger.AccessEntry, together),
 	}
 	j.running.Go(j.complete)
@@ -166,9 +167,11 @@ func (j *journal) append(intents []*intent, reports []*ledger.AccessEntry) (furt
 		entries = append(entries, e)
 	}
 	// Entries belong to several callers: none of them may leave their fate open for the others.
+	began := time.Now()
 	crash.Point("gateway/before-entries")
 	results := j.gateway.AppendAll(context.Background(), entries...)
 	crash.Point("gateway/after-entries")
+	j.logged(time.Since(began))
 	for i, in := range intents {
 		if in.state.CompareAndSwap(waiting, answered) {
 			in.result <- results[i]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/user"
+	"time"
 
 	"domicile.dev/domicile/ingest"
 	"domicile.dev/domicile/ledger"
@@ -33,6 +34,11 @@ func (c *cell) query(ctx context.Context) (*query.Cell, error) {
 				return nil, errors.New("this process does not search: start a server with domicile serve")
 			}
 			return c.dir.search.of(c.jurisdiction)
+		},
+		Logged: func(took time.Duration) {
+			if c.dir.metrics != nil {
+				c.dir.metrics.ControlAppended(c.jurisdiction, took)
+			}
 		},
 		ShardOf: func(uid string) int { return ingest.PartitionOf(uid, len(c.shards)) },
 	}

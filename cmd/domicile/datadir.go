@@ -9,6 +9,7 @@ import (
 
 	"domicile.dev/domicile/internal/config"
 	"domicile.dev/domicile/ledger/store"
+	"domicile.dev/domicile/query/api"
 	"domicile.dev/domicile/query/engine"
 )
 
@@ -32,6 +33,8 @@ type dataDir struct {
 	program   func() (engine.Program, error) // what searches with: looked for once
 	searching sync.Once
 	search    *search // nil before startSearch
+
+	metrics *api.Metrics // of a server; else nil
 }
 
 func (f dataFlag) open() (*dataDir, error) {

@@ -70,7 +70,7 @@ func (cmd *quarantineListCmd) Run(g *global) error {
 	count, unreadable := 0, 0
 	err := cmd.with(g, func(d *dataDir) error {
 		return inCells(g.ctx, d, cmd.Cell, func(c *cell, q *ingest.Quarantine) error {
-			if err := c.openItems(g.ctx); err != nil {
+			if _, err := c.openItems(g.ctx, operator(ledger.PurposeOperation)); err != nil {
 				return err
 			}
 			for held, err := range q.List(g.ctx) {
@@ -107,17 +107,23 @@ func (cmd *quarantineListCmd) Run(g *global) error {
 	return nil
 }
 
-// openItems logs that the items of a cell are opened to read what is known of them; their bytes go nowhere.
-func (c *cell) openItems(ctx context.Context) error {
+// openItems logs that somebody opens the items of a cell to read what is known of them; their bytes go nowhere. Where
+// there are none, that is nothing to log, and there is no receipt.
+func (c *cell) openItems(ctx context.Context, who query.Asker) (*query.Receipt, error) {
 	n, err := c.heldItems(ctx)
 	if err != nil || n == 0 {
-		return err
+		return nil, err
 	}
-	access, err := c.intend(ctx, ledger.PurposeOperation, query.Reading{Op: ledger.OpQuarantineRead, Content: ledger.ContentNone, Query: "list"})
-	if err == nil {
-		access.Done(query.Handed{})
+	q, err := c.query(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	access, err := q.Intend(ctx, who, query.Reading{Op: ledger.OpQuarantineRead, Content: ledger.ContentNone, Query: "list"})
+	if err != nil {
+		return nil, err
+	}
+	access.Done(query.Handed{})
+	return &access.Receipt, nil
 }
 
 func printHeld(w io.Writer, cell string, held *ingest.Held) {

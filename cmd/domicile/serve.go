@@ -106,6 +106,7 @@ func (s *server) run(g *global, listener net.Listener, drain time.Duration) erro
 	public.BaseContext, local.BaseContext = base, base
 
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { s.watch(ctx); return nil })
 	for server, l := range map[*http.Server]net.Listener{public: listener, local: socket} {
 		group.Go(func() error {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
