@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -122,10 +123,31 @@ func (x *Index) clear(ctx context.Context, table, origin string, s span) error {
 	return explain(fmt.Sprintf("taking rows of leaves %d to %d of %s out of %s", s.first, s.size, origin, table), err)
 }
 
-// stop ends inserts of a log that an earlier process or connection left behind: they would come after the count.
+// stopTimeout is how long inserts that were left behind may take to end.
+const stopTimeout = 5 * time.Second
+
+// stop ends inserts of a log that an earlier process or connection left behind: they would come after the count. One
+// that still waits for rows of somebody who is gone may go on waiting: when they come it finds that it was ended.
 func (x *Index) stop(ctx context.Context, origin string) error {
-	const query = "KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC"
-	return explain("ending inserts that were left behind", x.conn.Exec(ctx, query, clickhouse.Named("prefix", x.queryPrefix(origin))))
+	const what = "ending inserts that were left behind"
+	prefix := clickhouse.Named("prefix", x.queryPrefix(origin))
+	for give := time.Now().Add(stopTimeout); ; {
+		var left uint64
+		if err := x.conn.QueryRow(ctx, "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})", prefix).Scan(&left); err != nil {
+			return explain(what, err)
+		}
+		if left == 0 || time.Now().After(give) {
+			return nil
+		}
+		if err := x.conn.Exec(ctx, "KILL QUERY WHERE startsWith(query_id, {prefix:String}) ASYNC", prefix); err != nil {
+			return explain(what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond): // there is nothing to wait for that would say it
+		}
+	}
 }
 
 // holds reports how many rows a table has of some leaves, and whether that is each of them once.

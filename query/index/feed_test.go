@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"domicile.dev/domicile/ledger"
 	"domicile.dev/domicile/ledger/log"
 )
@@ -238,4 +240,24 @@ func TestErasedRecordLeavesAnEmptyRow(t *testing.T) {
 	if want := fmt.Sprint([]Group{{[]string{}, 0, 6}}); err != nil || fmt.Sprint(groups) != want {
 		t.Errorf("counted %v, %v; want %s", groups, err, want)
 	}
+}
+
+// TestInsertsLeftBehindEnd: what an earlier process began to insert does not come after the rows were counted.
+func TestInsertsLeftBehindEnd(t *testing.T) {
+	c := newCell(t, 1)
+	x := newIndex(t)
+	c.append(0, calls(0, 10)...)
+	conn, err := clickhouse.Open(x.cfg.Options)
+	c.must(err)
+	defer conn.Close()
+	ctx := clickhouse.Context(t.Context(), clickhouse.WithQueryID(x.queryID(origin(0))))
+	insert, err := conn.PrepareBatch(ctx, "INSERT INTO "+x.database+".events (log, leaf_index)")
+	c.must(err)
+	c.must(insert.Append(origin(0), uint64(3)))
+	c.must(insert.Flush())
+	c.catchUp(x)
+	if err := insert.Send(); err == nil {
+		t.Error("the insert that was left behind went through")
+	}
+	c.wantWhole(x)
 }

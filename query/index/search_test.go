@@ -91,7 +91,7 @@ func TestFindsByManyAtOnce(t *testing.T) {
 			f.From = time.UnixMilli(all[random.IntN(len(all))].Time)
 		}
 		if random.IntN(2) == 0 {
-			f.To = time.UnixMilli(all[random.IntN(len(all))].Time + 1)
+			f.To = time.UnixMilli(all[random.IntN(len(all))].Time + int64(random.IntN(2)))
 			if f.To.Before(f.From) {
 				f.From = time.Time{}
 			}
