@@ -10,8 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"domicile.dev/domicile/query/api"
+	"domicile.dev/domicile/query/engine"
 )
 
 // askFlag is part of commands that ask the API: of a server that is named, of the one that holds the data directory, or,
@@ -70,7 +74,7 @@ func (f askFlag) current(g *global, a *asker, run func(a *asker) error) error {
 		for i := range now.Cells {
 			behind = behind || now.Cells[i].behind()
 		}
-		if !behind {
+		if !behind || a.hopeless(g.ctx) {
 			break
 		}
 		select {
@@ -80,6 +84,26 @@ func (f askFlag) current(g *global, a *asker, run func(a *asker) error) error {
 		}
 	}
 	return run(a)
+}
+
+// hopeless reports whether the server has nothing to search with, so that waiting for it would be in vain.
+func (a *asker) hopeless(ctx context.Context) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/readyz", nil)
+	if err != nil {
+		return true
+	}
+	answer, err := a.client.Do(request)
+	if err != nil {
+		return true
+	}
+	defer answer.Body.Close()
+	var said struct {
+		Components []api.Component `json:"components"`
+	}
+	if json.NewDecoder(answer.Body).Decode(&said) != nil {
+		return true
+	}
+	return slices.ContainsFunc(said.Components, func(c api.Component) bool { return c.Why == engine.ErrNoEngine.Error() })
 }
 
 // inProcess answers requests by a handler, without a connection.
