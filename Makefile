@@ -20,7 +20,7 @@ export GO
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: build ## build, ingest the example logs of three providers, prove one event and verify the proof
+run: build ## build, start a server, ingest the example logs of three providers, search, prove one event and verify the proof
 	@sh deploy/run.sh
 
 engine: ## fetch the embedded ClickHouse, once (needs npm; 566 MB below the user's cache folder)

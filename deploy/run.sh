@@ -49,7 +49,8 @@ log=$data/run/serve.log
 listen=${DOMICILE_LISTEN:-127.0.0.1:8480}
 start() { # puts the server into the background and waits until it takes commands
 	printf '$ %s &\n' "$(words "$bin/domicile" serve --listen "$1")"
-	nohup "$bin/domicile" serve --listen "$1" --data "$data" >"$log" 2>&1 </dev/null &
+	(umask 077 && : >"$log")
+	nohup "$bin/domicile" serve --listen "$1" --data "$data" >>"$log" 2>&1 </dev/null &
 	server=$!
 	while ! [ -S "$data/run/domicile.sock" ]; do
 		kill -0 "$server" 2>/dev/null || return 1

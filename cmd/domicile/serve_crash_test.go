@@ -62,12 +62,6 @@ func (w *world) serve(env ...string) *aServer {
 	return s
 }
 
-// kill ends the server as a power cut would, and waits for that.
-func (s *aServer) kill() error {
-	s.cmd.Process.Kill()
-	return <-s.done
-}
-
 // stop ends the server in order.
 func (s *aServer) stop() {
 	s.w.t.Helper()

@@ -91,9 +91,13 @@ func (s *server) parts() []part {
 	if s.draining.Load() {
 		list[0].why = "it is about to end"
 	}
-	if err := s.search.ready(); errors.Is(err, engine.ErrNoEngine) {
+	switch err := s.search.ready(); {
+	case err == nil:
+	case errors.Is(err, errStarting):
+		list[1].why = "it is starting"
+	case errors.Is(err, engine.ErrNoEngine):
 		list[1].why, list[1].err = engine.ErrNoEngine.Error(), err
-	} else if err != nil {
+	default:
 		list[1].why, list[1].err = "the engine does not answer, or an index cannot be opened: the server's log says more", err
 	}
 	for _, c := range s.d.cells {
@@ -142,7 +146,11 @@ func (s *server) watch(ctx context.Context) {
 			switch was, known := before[p.name]; {
 			case p.why == was && known:
 			case p.why != "":
-				slog.Warn("not ready", "part", p.name, "why", p.why, "error", p.err)
+				level := slog.LevelWarn
+				if p.err == nil {
+					level = slog.LevelInfo // starting, or ending as it was told to
+				}
+				slog.Log(ctx, level, "not ready", "part", p.name, "why", p.why, "error", p.err)
 			default:
 				slog.Info("ready", "part", p.name)
 			}
