@@ -11,7 +11,8 @@ import (
 	"domicile.dev/domicile/query/index"
 )
 
-// A Federation asks several cells at once. A cell that does not answer does not keep the others from it: it is named,
+// A Federation asks several cells at once. Where a method fails after it asked them, the answer beside the error holds
+// what each of them said. A cell that does not answer does not keep the others from it: it is named,
 // with the reason, and the answer says that it is not complete. If none answers, that is an error.
 type Federation struct {
 	Cells []*Cell
@@ -152,7 +153,7 @@ func (f *Federation) Search(ctx context.Context, who Asker, q Question) (*Federa
 	a := &FederatedAnswer{Cells: cells}
 	more := a.gather(founds, p.limit)
 	if a.Complete, err = outcome(cells); err != nil {
-		return nil, err
+		return a, err
 	}
 	if more {
 		key, err := f.cursorKey(ctx)
@@ -214,7 +215,7 @@ func (f *Federation) page(ctx context.Context, q *Question) (*page, error) {
 	}
 	p.after = &cur.after
 	for _, jurisdiction := range cur.missing {
-		p.lost = append(p.lost, CellAnswer{Jurisdiction: jurisdiction, Err: fmt.Errorf("cell %s did not answer on an earlier page", jurisdiction)})
+		p.lost = append(p.lost, CellAnswer{Jurisdiction: jurisdiction, Err: fmt.Errorf("cell %s: %w", jurisdiction, ErrLost)})
 	}
 	for _, cell := range cur.cells {
 		c, err := f.Cell(cell.jurisdiction)
@@ -247,7 +248,7 @@ func (p *page) next(a *FederatedAnswer, founds []*found) *cursor {
 	return next
 }
 
-// Event asks cells for the events of a uid. ErrNotFound if all have answered and none has it; if one that did not answer
+// Event asks cells for the events of a uid. ErrNotFound, beside what the cells said, if all have answered and none has it; if one that did not answer
 // may have it, the answer is empty and incomplete.
 func (f *Federation) Event(ctx context.Context, who Asker, uid string, jurisdictions ...string) (*FederatedAnswer, error) {
 	if err := checkUID(uid); err != nil {
@@ -265,14 +266,14 @@ func (f *Federation) Event(ctx context.Context, who Asker, uid string, jurisdict
 	})
 	a.gather(founds, MaxRows)
 	if a.Complete, err = outcome(a.Cells); err != nil {
-		return nil, err
+		return a, err
 	}
 	if len(a.Rows) == 0 && a.Complete {
 		var errs []error
 		for i, c := range chosen {
 			errs = append(errs, c.noEvent(uid, &founds[i].State))
 		}
-		return nil, errors.Join(errs...)
+		return a, errors.Join(errs...)
 	}
 	return a, nil
 }
@@ -304,7 +305,7 @@ func (f *Federation) Stats(ctx context.Context, who Asker, filter index.Filter, 
 		return err
 	})
 	if r.Complete, err = outcome(r.Cells); err != nil {
-		return nil, err
+		return r, err
 	}
 	r.Groups, r.Truncated = addUp(lists, limit)
 	for i, counts := range states {
@@ -344,7 +345,7 @@ func (f *Federation) Prove(ctx context.Context, who Asker, refs []Ref, o ProofOp
 	})
 	if len(asked) > 0 {
 		if r.Complete, err = outcome(r.Cells); err != nil {
-			return nil, err
+			return r, err
 		}
 	}
 	for at, ref := range refs {

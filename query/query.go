@@ -41,6 +41,9 @@ var (
 	// ErrNotLogged: the control log takes no entry, so nothing was read.
 	ErrNotLogged = errors.New("event data is only read once that is logged, and the control log takes no entry")
 
+	// ErrLost: the cell did not answer on an earlier page of the same search.
+	ErrLost = errors.New("it did not answer on an earlier page")
+
 	// ErrClosed: the cell was closed.
 	ErrClosed = errors.New("the cell is closed")
 )
