@@ -102,9 +102,6 @@ func (b *batch) token(table string, attempt int) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// lists marks arrays, which the driver takes row by row only if reflection is to be avoided.
-type lists [][]string
-
 // views are hashes as strings that share their memory.
 func views(keys []key) []string {
 	list := make([]string, len(keys))
@@ -126,7 +123,10 @@ func (x *Index) insert(ctx context.Context, t *table, b *batch, token string) (k
 			"insert_deduplication_token": token,
 			"insert_deduplicate":         1,
 			"async_insert":               0,
-			"max_insert_threads":         1, // one block, one part: all of it or nothing
+			// One part, so all of it or nothing: the server joins the blocks as they come.
+			"max_insert_threads":          1,
+			"min_insert_block_size_rows":  64 * batchRows,
+			"min_insert_block_size_bytes": uint64(64 * batchBytes),
 		}),
 		clickhouse.WithProfileEvents(func(events []clickhouse.ProfileEvent) {
 			for _, e := range events {
@@ -138,8 +138,14 @@ func (x *Index) insert(ctx context.Context, t *table, b *batch, token string) (k
 	if err != nil {
 		return false, explain(what, err)
 	}
-	if err := fill(out, t, b); err != nil {
-		return false, explain(what, errors.Join(err, out.Abort()))
+	values := t.values(b)
+	for _, rows := range b.blocks() {
+		if err := fill(out, values, rows); err != nil {
+			return false, explain(what, errors.Join(err, out.Abort()))
+		}
+		if err := out.Flush(); err != nil {
+			return false, explain(what, errors.Join(err, out.Abort()))
+		}
 	}
 	if err := out.Send(); err != nil {
 		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
@@ -150,21 +156,50 @@ func (x *Index) insert(ctx context.Context, t *table, b *batch, token string) (k
 	return known, nil
 }
 
-func fill(out driver.Batch, t *table, b *batch) error {
-	for column, values := range t.values(b) {
-		rows, ok := values.(lists)
-		if !ok {
-			if err := out.Column(column).Append(values); err != nil {
-				return err
-			}
-			continue
+// blockBytes is about how much of records goes to the server at a time: buffers of that size are used over and over.
+const blockBytes = 2 << 20
+
+// blocks cuts the rows of a batch into ranges.
+func (b *batch) blocks() (list []span) {
+	from, bytes := 0, 0
+	for i, record := range b.columns.record {
+		if bytes += len(record) + 256; bytes >= blockBytes || i == b.rows()-1 {
+			list = append(list, span{uint64(from), uint64(i + 1)})
+			from, bytes = i+1, 0
 		}
-		into := out.Column(column)
-		for i := range rows {
-			if err := into.AppendRow(rows[i]); err != nil {
-				return err
-			}
+	}
+	return list
+}
+
+// fill appends rows to a block.
+func fill(out driver.Batch, columns []any, rows span) error {
+	for column, values := range columns {
+		if err := appendRange(out.Column(column), values, int(rows.first), int(rows.size)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func appendRange(into driver.BatchColumn, values any, from, to int) error {
+	switch v := values.(type) {
+	case []string:
+		return into.Append(v[from:to])
+	case []int64:
+		return into.Append(v[from:to])
+	case []uint64:
+		return into.Append(v[from:to])
+	case []uint32:
+		return into.Append(v[from:to])
+	case []bool:
+		return into.Append(v[from:to])
+	case [][]string: // row by row: all at once the driver takes them by reflection
+		for _, list := range v[from:to] {
+			if err := into.AppendRow(list); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("a column of %T", values)
 }

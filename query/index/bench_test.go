@@ -125,22 +125,46 @@ func cpu() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkInsert is batches going into both tables of a real engine.
+// BenchmarkInsert is batches going into the tables of a real engine, whose merges go on meanwhile.
 func BenchmarkInsert(b *testing.B) {
-	x := newIndex(b)
-	f := &feed{x: x, origin: origin(0), have: make([]uint64, len(tables))}
-	f.since, _ = x.started(b.Context())
-	tr := new(traffic)
-	b.ReportAllocs()
-	rows := 0
-	for b.Loop() {
-		b.StopTimer()
-		next := tr.batch(b, rows, batchRows/4)
-		b.StartTimer()
-		if err := f.send(b.Context(), next); err != nil {
-			b.Fatal(err)
+	for _, into := range append([][]*table{tables}, []*table{recordTable}, []*table{uidTable}, []*table{eventTable}) {
+		name := "all"
+		if len(into) == 1 {
+			name = into[0].name
 		}
-		rows += next.rows()
+		b.Run(name, func(b *testing.B) {
+			x := newIndex(b)
+			tr := new(traffic)
+			before := x.engineCPU(b)
+			var used time.Duration
+			rows := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				next := tr.batch(b, rows, batchRows/4)
+				b.StartTimer()
+				begin := cpu()
+				for _, t := range into {
+					if _, err := x.insert(b.Context(), t, next, next.token(t.name, 0)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				used += cpu() - begin
+				rows += next.rows()
+			}
+			b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(used.Nanoseconds())/float64(rows), "cpu-ns/row")
+			b.ReportMetric(float64((x.engineCPU(b)-before).Nanoseconds())/float64(rows), "engine-cpu-ns/row")
+		})
 	}
-	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// engineCPU is the time that the engine has used of all processors.
+func (x *Index) engineCPU(b *testing.B) time.Duration {
+	var used int64
+	const query = "SELECT toInt64(value) FROM system.events WHERE event = 'OSCPUVirtualTimeMicroseconds'"
+	if err := x.conn.QueryRow(b.Context(), query).Scan(&used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used) * time.Microsecond
 }

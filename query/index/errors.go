@@ -19,6 +19,8 @@ var (
 	ErrQuestion = errors.New("cannot be asked")
 	// ErrTooMuch is wrapped where answering would read or take more than is allowed: a narrower question may do.
 	ErrTooMuch = errors.New("the answer takes too much")
+	// ErrDamaged is wrapped where rows contradict each other: somebody changed them, domicile index audit names which.
+	ErrDamaged = errors.New("the rows of the index contradict each other")
 	// ErrSchema is wrapped where tables are not as this program needs them.
 	ErrSchema = errors.New("the tables are not as they should be")
 )
@@ -53,7 +55,7 @@ func explain(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrQuestion), errors.Is(err, ErrTooMuch), errors.Is(err, ErrSchema):
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrQuestion), errors.Is(err, ErrTooMuch), errors.Is(err, ErrDamaged), errors.Is(err, ErrSchema):
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.As(err, &exception):
 		switch {

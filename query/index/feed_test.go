@@ -261,3 +261,27 @@ func TestInsertsLeftBehindEnd(t *testing.T) {
 	}
 	c.wantWhole(x)
 }
+
+// TestOneInsertIsOnePart: what is there as a whole or not at all is a part, so an insert has to be one.
+func TestOneInsertIsOnePart(t *testing.T) {
+	x := newIndex(t)
+	b := new(traffic).batch(t, 0, 3000)
+	if len(b.blocks()) < 4 {
+		t.Fatalf("the batch has %d blocks: the test tests nothing", len(b.blocks()))
+	}
+	for _, table := range tables {
+		x.exec(t, "SYSTEM STOP MERGES "+table.name)
+		if _, err := x.insert(t.Context(), table, b, "a"); err != nil {
+			t.Fatal(err)
+		}
+		var parts, rows uint64
+		query := "SELECT count(), sum(rows) FROM system.parts WHERE active AND database = '" + x.database + "' AND table = '" + table.name + "'"
+		if err := x.conn.QueryRow(t.Context(), query).Scan(&parts, &rows); err != nil || parts != 1 || rows != 3000 {
+			t.Errorf("%s: %d parts of %d rows (%v), want one of 3000", table.name, parts, rows, err)
+		}
+		if known, err := x.insert(t.Context(), table, b, "a"); err != nil || !known {
+			t.Errorf("%s: a token that is known: %v, %v", table.name, known, err)
+		}
+		x.exec(t, "SYSTEM START MERGES "+table.name)
+	}
+}

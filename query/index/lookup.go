@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -12,6 +13,9 @@ import (
 
 // lookupKeys is how many uids are asked for in one query.
 const lookupKeys = 4096
+
+// lookupTimeout bounds such a query.
+const lookupTimeout = 10 * time.Second
 
 // Find implements log.Lookup with the table uids.
 func (x *Index) Find(ctx context.Context, origin string, through uint64, uids [][16]byte) ([]log.Found, error) {
@@ -25,8 +29,12 @@ func (x *Index) Find(ctx context.Context, origin string, through uint64, uids []
 	}
 	var found []log.Found
 	for part := range slices.Chunk(uids, lookupKeys) {
+		// A server that hangs must not hold up what happened now: events that need a look-up wait, others go on.
+		bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 		var err error
-		if found, err = x.find(ctx, part, found); err != nil {
+		found, err = x.find(bounded, part, found)
+		cancel()
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", log.ErrLookup, err)
 		}
 	}

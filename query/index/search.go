@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,6 +68,15 @@ func (x *Index) bounded(ctx context.Context) (context.Context, context.CancelFun
 
 // Search returns the events of a page that match a filter, newest first.
 func (x *Index) Search(ctx context.Context, f Filter, page Page) ([]Row, error) {
+	rows, err := x.search(ctx, &f, &page)
+	if errors.Is(err, ErrDamaged) && ctx.Err() == nil {
+		// Or it was caught between two steps of a repair or a rebuild, which the next one is not.
+		return x.search(ctx, &f, &page)
+	}
+	return rows, err
+}
+
+func (x *Index) search(ctx context.Context, f *Filter, page *Page) ([]Row, error) {
 	c, err := f.conditions()
 	if err != nil {
 		return nil, err
@@ -129,8 +139,8 @@ func (x *Index) withRecords(ctx context.Context, found []Row) ([]Row, error) {
 	for i := range found {
 		record, ok := records[found[i].Position]
 		if !ok {
-			return nil, fmt.Errorf("event %s: %w: its row went away while it was read, or was altered: ask again, and run domicile index audit if that does not help",
-				clip(found[i].UID), ErrUnavailable)
+			return nil, fmt.Errorf("leaf %d of %s: %w: it has a row in events, and none like it in records: run domicile index audit",
+				found[i].Index, found[i].Log, ErrDamaged)
 		}
 		found[i].Record = record
 	}

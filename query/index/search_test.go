@@ -204,6 +204,20 @@ func TestFindsTwins(t *testing.T) {
 	}
 }
 
+// TestRowsThatContradictEachOther: what cannot be answered is said, not left out.
+func TestRowsThatContradictEachOther(t *testing.T) {
+	for _, damage := range []string{"DELETE FROM records WHERE leaf_index = 3", "ALTER TABLE records UPDATE time = time + 1 WHERE leaf_index = 3 SETTINGS mutations_sync = 2"} {
+		c := newCell(t, 1)
+		x := newIndex(t)
+		c.append(0, calls(0, 10)...)
+		c.catchUp(x)
+		x.exec(t, damage)
+		if rows, err := x.Search(t.Context(), Filter{}, Page{Limit: 10}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "leaf 3 ") {
+			t.Errorf("%s: %d rows, %v", damage, len(rows), err)
+		}
+	}
+}
+
 // valued makes an event that says some text in a field that is searched, in free-form JSON, and as a name there.
 func valued(n int, texts ...string) event {
 	e := call(n)

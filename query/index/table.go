@@ -80,7 +80,7 @@ var eventTable = &table{
 	},
 	values: func(b *batch) []any {
 		c := &b.columns
-		return []any{c.time, c.log, c.leafIndex, c.commitSeq, c.erased, c.uid, lists(c.jurisdictions), c.region, c.provider, c.account,
-			c.class, c.className, c.activity, c.activityName, c.service, c.operation, c.status, lists(c.actors), c.srcIP, lists(c.resources), c.text}
+		return []any{c.time, c.log, c.leafIndex, c.commitSeq, c.erased, c.uid, c.jurisdictions, c.region, c.provider, c.account,
+			c.class, c.className, c.activity, c.activityName, c.service, c.operation, c.status, c.actors, c.srcIP, c.resources, c.text}
 	},
 }

@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS events
 
     at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(time, 'UTC') COMMENT 'time, to read',
 
-    -- Each tells of a thousand rows that a value is in none of them. Expressions are those of query/index/column.go.
+    -- Each tells of a thousand rows that a value is in none of them. Expressions are those of the index's conditions.
+    INDEX leaf_index leaf_index TYPE minmax GRANULARITY 1,
     INDEX uid uid TYPE bloom_filter GRANULARITY 1,
     INDEX src_ip lower(src_ip) TYPE bloom_filter GRANULARITY 1,
     INDEX actor arrayMap(x -> lower(x), actor) TYPE bloom_filter GRANULARITY 1,
@@ -36,4 +37,6 @@ CREATE TABLE IF NOT EXISTS events
 )
 ENGINE = MergeTree
 ORDER BY (time, log, leaf_index)
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, auto_statistics_types = '';
+-- Not partitioned: an insert into several partitions would not be one step. Merges take many parts at once, because what
+-- merging costs is writing every row again.
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, auto_statistics_types = '', merge_selector_base = 12;

@@ -12,5 +12,5 @@ ENGINE = MergeTree
 ORDER BY (log, leaf_index)
 -- Parts are merged up to a size only: a look-up by leaf needs one of them, however many there are, and merging copies
 -- every record.
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000, auto_statistics_types = '',
+SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000, auto_statistics_types = '', merge_selector_base = 12,
     max_bytes_to_merge_at_max_space_in_pool = 536870912;
