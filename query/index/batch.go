@@ -116,8 +116,8 @@ const insertTimeout = 2 * time.Minute
 
 // insert sends a batch to a table. known says that ClickHouse has seen the token before, and inserted nothing.
 func (x *Index) insert(ctx context.Context, t *table, b *batch, token string) (known bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
-	defer cancel()
+	ctx, release := limited(ctx, insertTimeout)
+	defer release()
 	ctx = clickhouse.Context(ctx, clickhouse.WithQueryID(x.queryID(b.origin)),
 		clickhouse.WithSettings(clickhouse.Settings{
 			"insert_deduplication_token": token,
@@ -154,6 +154,19 @@ func (x *Index) insert(ctx context.Context, t *table, b *batch, token string) (k
 		return false, explain(what, err)
 	}
 	return known, nil
+}
+
+// limited is context.WithTimeout, but that release does not cancel: the driver watches the context of a batch for a moment
+// longer than the batch takes, and would close the connection, which somebody else may have by then
+// (clickhouse-go v2.50, contextWatchdog).
+func limited(ctx context.Context, limit time.Duration) (_ context.Context, release func()) {
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	timer := time.AfterFunc(limit, func() { cancel(context.DeadlineExceeded) })
+	return inner, func() {
+		stop()
+		timer.Stop()
+	}
 }
 
 // blockBytes is about how much of records goes to the server at a time: buffers of that size are used over and over.
