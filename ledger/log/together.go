@@ -71,8 +71,9 @@ func (m *Component) appendSome(ctx context.Context, entries []ledger.Entry, resu
 	unknown := m.control.submit(ctx, pending...)
 	for i, p := range pending {
 		e, err := entries[i], unknown
+		var index uint64 // p's own may still be written, where nobody waits for it any more
 		if err == nil {
-			p.index, err = m.control.await(ctx, p)
+			index, err = m.control.await(ctx, p)
 		}
 		var violation *custody.Violation
 		switch {
@@ -88,7 +89,7 @@ func (m *Component) appendSome(ctx context.Context, entries []ledger.Entry, resu
 		if err != nil {
 			results[i].Err = fmt.Errorf("writing %s to %s: %w", e.Type(), m.control.origin, err)
 		} else {
-			results[i].Receipt = ledger.ReceiptOf(m.control.origin, p.index, e, p.raw)
+			results[i].Receipt = ledger.ReceiptOf(m.control.origin, index, e, p.raw)
 		}
 		if violation != nil {
 			return i + 1 // those behind it had numbers that were not next, and were refused for that
