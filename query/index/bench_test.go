@@ -159,6 +159,40 @@ func BenchmarkInsert(b *testing.B) {
 	}
 }
 
+// BenchmarkCatchUp is a log of 64 Ki events becoming rows: payloads read, decrypted and decompressed, rows derived and
+// inserted.
+func BenchmarkCatchUp(b *testing.B) {
+	const events = 64 << 10
+	c := newCell(b, 1)
+	tr := new(traffic)
+	for i := 0; i < events; i += 4096 {
+		some := make([]event, 4096)
+		for j := range some {
+			line, e := tr.line(b, i+j)
+			json, _ := cutRecord(line)
+			some[j] = event{uid: e.UID, region: e.Region, time: e.Time, json: json}
+		}
+		c.append(0, some...)
+	}
+	var used, engine time.Duration
+	rows := 0
+	for b.Loop() {
+		b.StopTimer()
+		x := newIndex(b)
+		mine, its := cpu(), x.engineCPU(b)
+		b.StartTimer()
+		c.catchUp(x)
+		b.StopTimer()
+		used += cpu() - mine
+		engine += x.engineCPU(b) - its
+		rows += events
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(used.Nanoseconds())/float64(rows), "cpu-ns/row")
+	b.ReportMetric(float64(engine.Nanoseconds())/float64(rows), "engine-cpu-ns/row")
+}
+
 // engineCPU is the time that the engine has used of all processors.
 func (x *Index) engineCPU(b *testing.B) time.Duration {
 	var used int64

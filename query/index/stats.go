@@ -43,7 +43,7 @@ func (x *Index) Stats(ctx context.Context, f Filter, g Grouping) (groups []Group
 	if len(g.By) > maxBy {
 		return nil, false, fmt.Errorf("%w: counts by %d columns, at most %d", ErrQuestion, len(g.By), maxBy)
 	}
-	by := make([]string, len(g.By))
+	var values, names []string // what is grouped by, and how it is called
 	for i, column := range g.By {
 		s, err := specOf(column)
 		if err != nil {
@@ -52,24 +52,26 @@ func (x *Index) Stats(ctx context.Context, f Filter, g Grouping) (groups []Group
 		if s.groupBy == "" || slices.Contains(g.By[:i], column) {
 			return nil, false, fmt.Errorf("%w: counts by %s: one of %v, each once", ErrQuestion, column, Groupable())
 		}
-		by[i] = "toString(" + s.groupBy + ")"
+		name := fmt.Sprintf("g%d", i)
+		values, names = append(values, s.groupBy+" AS "+name), append(names, name)
 	}
-	start := "toInt64(0)"
+	start := "toInt64(0) AS start"
 	if g.Every != 0 {
 		if g.Every < leastEvery || g.Every%leastEvery != 0 {
 			return nil, false, fmt.Errorf("%w: intervals of %v: whole milliseconds", ErrQuestion, g.Every)
 		}
-		every := c.bind("Int64", g.Every.Milliseconds())
-		start = "time - positiveModulo(time, " + every + ")"
+		start = "time - positiveModulo(time, " + c.bind("Int64", g.Every.Milliseconds()) + ") AS start"
 	}
 	c.where = append(c.where, "NOT erased")
 	c.within(g.Within)
-	values := "[" + strings.Join(by, ", ") + "]"
-	if len(by) == 0 {
-		values = "emptyArrayString()"
+	by := strings.Join(append([]string{"start"}, names...), ", ")
+	list := "emptyArrayString()"
+	if len(names) > 0 {
+		list = "[toString(" + strings.Join(names, "), toString(") + ")]"
 	}
-	query := "SELECT start, values, n FROM (SELECT " + start + " AS start, " + values + " AS values, count() AS n FROM events WHERE " + c.sql() +
-		" GROUP BY start, values HAVING n > 0 ORDER BY n DESC, start, values LIMIT " + c.bind("UInt64", uint64(g.Limit)+1) + ") ORDER BY n DESC, start, values"
+	// Grouped by the columns as they are; texts are made of the groups only.
+	query := "SELECT start, " + list + ", n FROM (SELECT " + strings.Join(append([]string{start}, values...), ", ") + ", count() AS n FROM events WHERE " + c.sql() +
+		" GROUP BY " + by + " HAVING n > 0 ORDER BY n DESC, " + by + " LIMIT " + c.bind("UInt64", uint64(g.Limit)+1) + ") ORDER BY n DESC, " + by
 	ctx, cancel := x.bounded(ctx)
 	defer cancel()
 	const what = "counting"

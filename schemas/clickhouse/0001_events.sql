@@ -23,20 +23,20 @@ CREATE TABLE IF NOT EXISTS events
     actor         Array(String) COMMENT 'names of who did it; the first is the one to show' CODEC(ZSTD),
     src_ip        String COMMENT 'where it came from: an address, or what the provider says instead' CODEC(ZSTD),
     resource      Array(String) COMMENT 'uids and names of what it was done to' CODEC(ZSTD),
-    text          String COMMENT 'what free text is looked for in: the values of the event in lower case, each once, a line each' CODEC(ZSTD),
+    text          String COMMENT 'what free text is looked for in: the values of the event in lower case, each once, a line each' CODEC(LZ4),
 
     at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(time, 'UTC') COMMENT 'time, to read',
 
     -- Each tells of a thousand rows that a value is in none of them. Expressions are those of the index's conditions.
-    INDEX leaf_index leaf_index TYPE minmax GRANULARITY 1,
-    INDEX uid uid TYPE bloom_filter GRANULARITY 1,
-    INDEX src_ip lower(src_ip) TYPE bloom_filter GRANULARITY 1,
-    INDEX actor arrayMap(x -> lower(x), actor) TYPE bloom_filter GRANULARITY 1,
-    INDEX resource arrayMap(x -> lower(x), resource) TYPE bloom_filter GRANULARITY 1,
-    INDEX text text TYPE tokenbf_v1(8192, 3, 0) GRANULARITY 1
+    INDEX leaf_index leaf_index TYPE minmax GRANULARITY 4,
+    INDEX uid uid TYPE bloom_filter GRANULARITY 4,
+    INDEX src_ip lower(src_ip) TYPE bloom_filter GRANULARITY 4,
+    INDEX actor arrayMap(x -> lower(x), actor) TYPE bloom_filter GRANULARITY 4,
+    INDEX resource arrayMap(x -> lower(x), resource) TYPE bloom_filter GRANULARITY 4,
+    INDEX text text TYPE tokenbf_v1(8192, 3, 0) GRANULARITY 4
 )
 ENGINE = MergeTree
 ORDER BY (time, log, leaf_index)
 -- Not partitioned: an insert into several partitions would not be one step. Merges take many parts at once, because what
 -- merging costs is writing every row again.
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000, auto_statistics_types = '', merge_selector_base = 12;
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, auto_statistics_types = '', merge_selector_base = 12;

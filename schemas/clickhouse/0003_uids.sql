@@ -9,4 +9,4 @@ CREATE TABLE IF NOT EXISTS uids
 )
 ENGINE = MergeTree
 ORDER BY uid_key
-SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, auto_statistics_types = '';
+SETTINGS index_granularity = 128, non_replicated_deduplication_window = 10000, auto_statistics_types = '';
