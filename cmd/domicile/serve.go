@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,11 +30,18 @@ commands, which find the server through a socket in the data directory and work 
 SIGTERM or Ctrl-C ends it: what has begun is answered, what is committed is published.`
 }
 
+// memoryGoal is what a server tries to stay below, in bytes, by collecting garbage earlier. The variable GOMEMLIMIT sets
+// another one.
+const memoryGoal = 448 << 20
+
 func (cmd *serveCmd) Run(g *global) error {
 	if err := onlyLoopback(g.ctx, cmd.Listen); err != nil {
 		return err
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(g.err, nil)))
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryGoal)
+	}
 	return cmd.with(g, func(d *dataDir) error {
 		listener, err := net.Listen("tcp", cmd.Listen)
 		if err != nil {
