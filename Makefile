@@ -51,8 +51,9 @@ bench: build ## figures of docs/performance.md
 	"$(GO)" test -run '^$$' -bench . -benchmem ./ledger ./ledger/log ./ledger/tile ./ledger/store ./ledger/audit ./normalize
 	@if [ -f interop/go.mod ]; then cd interop && "$(GO)" test -run '^$$' -bench . -benchmem -timeout 2h ./...; fi
 
-bench-large: build ## recovery of a log of 10 million events; some minutes and 3 GB
+bench-large: build ## recovery of, and questions to, a log of 10 million events; half an hour and 10 GB
 	bin/domicile bench --recovery 10000000
+	bin/domicile bench --search 10000000
 
 fuzz: go ## every fuzz target for FUZZTIME (10s)
 	@FUZZTIME='$(FUZZTIME)' sh internal/house/fuzz.sh

@@ -97,7 +97,7 @@ const (
 	benchAccounts   = 40
 	benchOperations = 60
 	benchActors     = 400
-	benchQuestions  = 200 // of each kind
+	benchQuestions  = 100 // of each kind
 )
 
 var benchRegions = []string{"eu-central-1", "eu-west-1", "eu-north-1"}
@@ -125,6 +125,7 @@ func benchUID(n int) string { return fmt.Sprintf("aws:bench:%010d", n) }
 // ask is one kind of question, and the same straight on ClickHouse where that can answer it.
 type benchAsk struct {
 	name   string
+	body   func(r *rand.Rand) string // of a POST; nil: it is a GET
 	path   func(r *rand.Rand) string
 	accept string
 	sql    func(r *rand.Rand, database string) string
@@ -208,29 +209,33 @@ func (cmd *benchCmd) question(g *global, s *server, from, to time.Time, result *
 	operation := func(r *rand.Rand) string { return fmt.Sprintf("Operation%d", r.IntN(benchOperations*3/4)) }
 	uid := func(r *rand.Rand) string { return benchUID(r.IntN(cmd.Search)) }
 	span := fmt.Sprintf("time >= %d AND time < %d", from.UnixMilli(), to.UnixMilli())
+	place := func(r *rand.Rand) string {
+		return fmt.Sprintf(`{"format":"tlog-proof","refs":[{"log":"bench/eu/events/0","index":%d}]}`, r.IntN(cmd.Search))
+	}
 	asks := []benchAsk{
-		{"first page by account and operation over a month", func(r *rand.Rand) string {
+		{"first page by account and operation over a month", nil, func(r *rand.Rand) string {
 			return fmt.Sprintf("/v1/events?%s&account=%s&operation=%s", month, account(r), operation(r))
 		}, "", func(r *rand.Rand, database string) string {
 			return fmt.Sprintf("SELECT record FROM %[1]s.records WHERE (log, leaf_index) IN (SELECT log, leaf_index FROM %[1]s.events WHERE %[2]s AND account = '%[3]s' AND operation = '%[4]s' ORDER BY time DESC, log DESC, leaf_index DESC LIMIT 100)", database, span, account(r), operation(r))
 		}},
-		{"the same with a word of free text", func(r *rand.Rand) string {
+		{"the same with a word of free text", nil, func(r *rand.Rand) string {
 			return fmt.Sprintf("/v1/events?%s&account=%s&operation=%s&text=%s", month, account(r), operation(r), url.QueryEscape(fmt.Sprintf("reports-%d", r.IntN(1000))))
 		}, "", nil},
-		{"histogram over a month by day and region", func(*rand.Rand) string {
+		{"histogram over a month by day and region", nil, func(*rand.Rand) string {
 			return "/v1/stats?" + month + "&by=region&every=1d"
 		}, "", func(_ *rand.Rand, database string) string {
 			return fmt.Sprintf("SELECT toStartOfDay(at) AS day, region, count() FROM %s.events WHERE %s GROUP BY day, region ORDER BY day, region", database, span)
 		}},
-		{"uid look-up", func(r *rand.Rand) string { return "/v1/events/" + uid(r) }, "", nil},
-		{"proof with record", func(r *rand.Rand) string { return "/v1/events/" + uid(r) + "/proof" }, "application/json", nil},
-		{"proof, path alone", func(r *rand.Rand) string { return "/v1/events/" + uid(r) + "/proof" }, "text/plain", nil},
+		{"uid look-up", nil, func(r *rand.Rand) string { return "/v1/events/" + uid(r) }, "", nil},
+		{"proof with record", nil, func(r *rand.Rand) string { return "/v1/events/" + uid(r) + "/proof" }, "application/json", nil},
+		{"proof, path alone, by uid", nil, func(r *rand.Rand) string { return "/v1/events/" + uid(r) + "/proof" }, "text/plain", nil},
+		{"proof, path alone, by place", place, func(*rand.Rand) string { return "/v1/proofs" }, "application/json", nil},
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, ask := range asks {
 		var ours, theirs []time.Duration
 		for range benchQuestions {
-			took, err := timed(func() error { return fetch(g.ctx, base+ask.path(random), ask.accept) })
+			took, err := timed(func() error { return ask.fetch(g.ctx, base, random) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", ask.name, err)
 			}
@@ -245,7 +250,7 @@ func (cmd *benchCmd) question(g *global, s *server, from, to time.Time, result *
 		}
 		percentiles(result, ask.name, ours)
 		if theirs != nil {
-			percentiles(result, "    straight on ClickHouse", theirs)
+			percentiles(result, ask.name+", straight on ClickHouse", theirs)
 		}
 	}
 	memory(s, result)
@@ -269,22 +274,30 @@ func percentiles(result *figures, name string, all []time.Duration) {
 	}
 }
 
-func fetch(ctx context.Context, address, accept string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+// fetch asks the server once.
+func (ask *benchAsk) fetch(ctx context.Context, base string, random *rand.Rand) error {
+	method, body := http.MethodGet, ""
+	if ask.body != nil {
+		method, body = http.MethodPost, ask.body(random)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, base+ask.path(random), strings.NewReader(body))
 	if err != nil {
 		return err
 	}
-	if accept != "" {
-		request.Header.Set("Accept", accept)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if ask.accept != "" {
+		request.Header.Set("Accept", ask.accept)
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	said, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %.300s", answer.Status, body)
+		err = fmt.Errorf("%s: %.300s", answer.Status, said)
 	}
 	return err
 }
