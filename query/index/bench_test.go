@@ -4,11 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/ledger/log"
 	"domicile.dev/domicile/normalize"
 )
 
@@ -191,6 +197,103 @@ func BenchmarkCatchUp(b *testing.B) {
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(float64(used.Nanoseconds())/float64(rows), "cpu-ns/row")
 	b.ReportMetric(float64(engine.Nanoseconds())/float64(rows), "engine-cpu-ns/row")
+}
+
+// benchRows is the environment variable that says how many events BenchmarkQuestions asks about; 10000000 takes half an
+// hour and 10 GB.
+const benchRows = "DOMICILE_BENCH_ROWS"
+
+// BenchmarkQuestions is questions about a month of events, most of them a first page of 100.
+func BenchmarkQuestions(b *testing.B) {
+	rows := 100_000
+	if s := os.Getenv(benchRows); s != "" {
+		var err error
+		if rows, err = strconv.Atoi(s); err != nil {
+			b.Fatalf("%s: %v", benchRows, err)
+		}
+	}
+	x := newIndex(b)
+	tr := new(traffic)
+	for i := 0; i < rows; i += 8192 {
+		next := tr.batch(b, i, min(8192, rows-i))
+		for _, t := range tables {
+			if _, err := x.insert(b.Context(), t, next, next.token(t.name, 0)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	x.setState(origin(0), func(s *FeedState) { s.Commits = math.MaxUint64 })
+	random := rand.New(rand.NewPCG(1, 2))
+	some := func() *row { // any of the events, so that frequent values are asked for frequently
+		line, _ := tr.line(b, random.IntN(rows))
+		r := new(row)
+		if err := new(deriver).derive(r, line); err != nil {
+			b.Fatal(err)
+		}
+		return r
+	}
+	month := func(text string, equal ...string) Filter {
+		f := Filter{From: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC), Text: text, Equal: map[Column][]string{}}
+		for i := 0; i < len(equal); i += 2 {
+			f.Equal[Column(equal[i])] = []string{equal[i+1]}
+		}
+		return f
+	}
+	page := Page{Limit: 100, Within: map[string]uint64{origin(0): uint64(rows)}}
+	search := func(f Filter) error { _, err := x.Search(b.Context(), f, page); return err }
+	stats := func(f Filter, every time.Duration, by ...Column) error {
+		_, _, err := x.Stats(b.Context(), f, Grouping{By: by, Every: every, Limit: MaxGroups, Within: page.Within})
+		return err
+	}
+	for _, q := range []struct {
+		name string
+		ask  func(r *row) error
+	}{
+		{"newest", func(*row) error { return search(month("")) }},
+		{"account+operation", func(r *row) error { return search(month("", "account", r.account, "operation", r.operation)) }},
+		{"account+operation+frequent_word", func(r *row) error {
+			return search(month("AccessDenied", "account", r.account, "operation", r.operation))
+		}},
+		{"account+operation+rare_word", func(r *row) error {
+			return search(month(fmt.Sprintf("%09d", random.IntN(rows)), "account", r.account, "operation", r.operation))
+		}},
+		{"frequent_word", func(*row) error { return search(month("AccessDenied")) }},
+		{"rare_word", func(*row) error { return search(month(fmt.Sprintf("%09d", random.IntN(rows)))) }},
+		{"three_frequent_words", func(*row) error { return search(month("AccessDenied CreateUser analyst17")) }},
+		{"actor", func(r *row) error { return search(month("", "actor", r.actors[0])) }},
+		{"src_ip+status", func(r *row) error { return search(month("", "src_ip", r.srcIP, "status", "failure")) }},
+		{"uid", func(r *row) error { _, err := x.ByUID(b.Context(), r.uid); return err }},
+		{"leaf", func(*row) error { _, _, err := x.At(b.Context(), origin(0), uint64(random.IntN(rows))); return err }},
+		{"lookup_of_8192", func(*row) error {
+			uids := make([]key, 8192)
+			for i := range uids {
+				uids[i] = log.UIDKey(fmt.Sprint(random.Int()))
+			}
+			_, err := x.Find(b.Context(), origin(0), 0, uids)
+			return err
+		}},
+		{"count_by_day_and_region", func(*row) error { return stats(month(""), 24*time.Hour, Region) }},
+		{"count_by_operation", func(*row) error { return stats(month(""), 0, Operation) }},
+		{"count_by_actor", func(*row) error { return stats(month(""), 0, Actor) }},
+		{"count_of_a_word", func(*row) error { return stats(month("AccessDenied"), 0) }},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			var took []time.Duration
+			engine := x.engineCPU(b)
+			for b.Loop() {
+				r := some()
+				begin := time.Now()
+				if err := q.ask(r); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(begin))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64((x.engineCPU(b)-engine).Microseconds())/1000/float64(len(took)), "engine-cpu-ms")
+		})
+	}
 }
 
 // engineCPU is the time that the engine has used of all processors.
