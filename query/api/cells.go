@@ -53,9 +53,6 @@ func logStateOf(l query.LogState) logState {
 
 // reasonOf says why a cell did not answer, in words that may leave.
 func reasonOf(err error) (reason kind, detail string) {
-	if errors.Is(err, query.ErrLost) {
-		return notReady, "It did not answer on an earlier page: ask again with the cursor before, or begin anew."
-	}
 	switch p := problemOf(err); p.kind {
 	case indexUnavailable, notLogged, notReady, tooMuch, timeout, internal:
 		row := kinds[p.kind]

@@ -39,9 +39,6 @@ func (s *server) events(c echo.Context, v values) error {
 	if err != nil && answer != nil {
 		return withCells(err, answer.Cells)
 	}
-	if err != nil && answer != nil {
-		return withCells(err, answer.Cells)
-	}
 	if err != nil {
 		return err
 	}

@@ -107,24 +107,27 @@ func notAcceptable(offers []string) *problem {
 	return &problem{kind: notAcceptableKind, detail: "This can be had as " + strings.Join(offers, ", ") + "."}
 }
 
-// causes is the table from errors below to problems; the first that fits decides.
+// causes is the table from errors below to problems; the first that fits decides. detail "" means the kind's.
 var causes = []struct {
-	err  error
-	kind kind
+	err    error
+	kind   kind
+	detail string
 }{
-	{query.ErrCursor, badCursor},
-	{query.ErrNotLogged, notLogged},
-	{query.ErrAltered, alteredRecord},
-	{query.ErrNotProvable, notReady},
-	{query.ErrClosed, notReady},
-	{log.ErrNoRecord, recordGone},
-	{query.ErrNotFound, notFound},
-	{query.ErrNoCell, notFound},
-	{index.ErrTooMuch, tooMuch},
-	{index.ErrUnavailable, indexUnavailable},
-	{index.ErrSchema, indexUnavailable},
-	{context.DeadlineExceeded, timeout},
-	{context.Canceled, timeout}, // nobody reads it
+	{query.ErrCursor, badCursor, ""},
+	{query.ErrNotLogged, notLogged, ""},
+	{query.ErrAltered, alteredRecord, ""},
+	{query.ErrNotProvable, notReady, ""},
+	{query.ErrClosed, notReady, "The server is closing."},
+	{query.ErrLost, notReady, "It did not answer on an earlier page: ask again with the cursor before, or begin anew."},
+	{log.ErrNoRecord, recordGone, ""},
+	{query.ErrNotFound, notFound, ""},
+	{query.ErrNoCell, notFound, ""},
+	{index.ErrTooMuch, tooMuch, ""},
+	{engine.ErrNoEngine, indexUnavailable, engine.ErrNoEngine.Error()},
+	{index.ErrUnavailable, indexUnavailable, ""},
+	{index.ErrSchema, indexUnavailable, ""},
+	{context.DeadlineExceeded, timeout, ""},
+	{context.Canceled, timeout, ""}, // nobody reads it
 }
 
 // problemOf says what an error means to whoever asked. Its text stays here: it may name paths, addresses, queries.
@@ -138,14 +141,7 @@ func problemOf(err error) *problem {
 	}
 	for _, c := range causes {
 		if errors.Is(err, c.err) {
-			p = &problem{kind: c.kind, cause: err}
-			if c.err == query.ErrClosed {
-				p.detail = "The server is closing."
-			}
-			if c.err == index.ErrUnavailable {
-				p.detail = advice(err)
-			}
-			return p
+			return &problem{kind: c.kind, detail: c.detail, cause: err}
 		}
 	}
 	return problemOfHTTP(err)
@@ -167,14 +163,6 @@ func problemOfHTTP(err error) *problem {
 		}
 	}
 	return &problem{kind: internal, cause: err}
-}
-
-// advice is what may be done about an index that cannot be asked, or "" where that is the server's affair.
-func advice(err error) string {
-	if errors.Is(err, engine.ErrNoEngine) {
-		return engine.ErrNoEngine.Error()
-	}
-	return ""
 }
 
 // sentence is the text of an error about the question itself, which quotes nothing but the question.
