@@ -1,6 +1,9 @@
 package ledger
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An AccessEntry records a read of event data: the intent before the first byte leaves, then what was done. An intent
 // without its done counts as if everything that it allowed was handed over.
@@ -101,6 +104,9 @@ var (
 	decisions      = []Decision{Allow, AllowMasked}
 	contents       = []Content{ContentFull, ContentMasked, ContentAggregate, ContentNone}
 )
+
+// AccessPurposes are all purposes that an access can have.
+func AccessPurposes() []AccessPurpose { return slices.Clone(accessPurposes) }
 
 // Type returns EntryAccess.
 func (*AccessEntry) Type() EntryType { return EntryAccess }

@@ -37,7 +37,7 @@ type filterFlags struct {
 	Status       []string `help:"Success or Failure." placeholder:"STATUS"`
 	Resource     []string `help:"What it was done to." placeholder:"NAME"`
 
-	Purpose string `help:"Why the events are read, for the control log." enum:"audit,compliance,investigation,legal,subject_request,operation,evaluation" default:"operation"`
+	Purpose string `help:"Why the events are read, for the control log." enum:"${purposes}" default:"operation"`
 }
 
 // values are the parameters of the API.

@@ -14,10 +14,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/willabides/kongplete"
+
+	"domicile.dev/domicile/ledger"
 )
 
 // Exit codes.
@@ -100,7 +103,7 @@ func newParser(g *global, options ...kong.Option) *kong.Kong {
 	parser, err := kong.New(new(cli), append([]kong.Option{
 		kong.Name("domicile"),
 		kong.Description(description),
-		kong.Vars{"version": "domicile " + version},
+		kong.Vars{"version": "domicile " + version, "purposes": purposes()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.NamedMapper("path", pathMapper{g.dir}),
 		kong.Writers(g.out, g.err),
@@ -109,6 +112,15 @@ func newParser(g *global, options ...kong.Option) *kong.Kong {
 		panic(err) // the declarations above are wrong
 	}
 	return parser
+}
+
+// purposes are the values of --purpose, as kong wants an enumeration.
+func purposes() string {
+	var list []string
+	for _, p := range ledger.AccessPurposes() {
+		list = append(list, string(p))
+	}
+	return strings.Join(list, ",")
 }
 
 // pathMapper puts a folder before relative paths; - stays what it is.

@@ -20,7 +20,7 @@ type proofCmd struct {
 	Format   string   `help:"bundle: everything that a verifier needs. tlog-proof: the C2SP proof of the leaf alone, no event data." enum:"bundle,tlog-proof" default:"bundle"`
 	Disclose []string `help:"Write a masked view that shows these fields only (JSON Pointers; a trailing /* takes everything below)." placeholder:"POINTER"`
 	Hide     []string `help:"Write a masked view that shows everything but these fields." placeholder:"POINTER"`
-	Purpose  string   `help:"Why the event is read, for the control log." enum:"audit,compliance,investigation,legal,subject_request,operation,evaluation" default:"audit"`
+	Purpose  string   `help:"Why the event is read, for the control log." enum:"${purposes}" default:"audit"`
 }
 
 func (*proofCmd) Help() string {

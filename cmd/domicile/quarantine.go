@@ -142,7 +142,7 @@ type quarantineShowCmd struct {
 	dataFlag
 	Item    string `arg:"" help:"Hash of the item, as quarantine list prints it; its beginning suffices if it is the only one." placeholder:"HASH"`
 	Cell    string `help:"Of this cell only." placeholder:"ID"`
-	Purpose string `help:"Why the item is read, for the control log." enum:"audit,compliance,investigation,legal,subject_request,operation,evaluation" default:"operation"`
+	Purpose string `help:"Why the item is read, for the control log." enum:"${purposes}" default:"operation"`
 }
 
 func (*quarantineShowCmd) Help() string {

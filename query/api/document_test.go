@@ -140,7 +140,7 @@ func TestEnumerationsAreThoseOfTheCode(t *testing.T) {
 		return out
 	}
 	for schema, want := range map[string][]string{
-		"Column": texts(index.Groupable()), "EntryType": texts(ledger.EntryTypes()), "Purpose": texts(purposes),
+		"Column": texts(index.Groupable()), "EntryType": texts(ledger.EntryTypes()), "Purpose": texts(ledger.AccessPurposes()),
 	} {
 		if have := enum(t, schema); !slices.Equal(have, want) {
 			t.Errorf("%s is %v in the document, %v in the code", schema, have, want)

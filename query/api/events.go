@@ -22,17 +22,14 @@ func (s *server) events(c echo.Context, v values) error {
 	if q.Limit, err = v.limit(100, query.MaxRows); err != nil {
 		return err
 	}
-	if q.Cells, err = s.cells(v); err != nil {
-		return err
-	}
-	purpose, err := v.purpose(ledger.PurposeOperation)
-	if err != nil {
+	var who query.Asker
+	if who, q.Cells, err = s.asking(c, v, ledger.PurposeOperation); err != nil {
 		return err
 	}
 	if !cursorText(q.Cursor) {
 		return &problem{kind: badCursor, parameters: []string{"cursor"}}
 	}
-	answer, err := s.Cells.Search(c.Request().Context(), s.asker(c.Request(), purpose), q)
+	answer, err := s.Cells.Search(c.Request().Context(), who, q)
 	if errors.Is(err, query.ErrCursor) {
 		return &problem{kind: badCursor, parameters: []string{"cursor"}}
 	}
@@ -64,15 +61,11 @@ func (s *server) event(c echo.Context, v values) error {
 	if err != nil {
 		return err
 	}
-	cells, err := s.cells(v)
+	who, cells, err := s.asking(c, v, ledger.PurposeOperation)
 	if err != nil {
 		return err
 	}
-	purpose, err := v.purpose(ledger.PurposeOperation)
-	if err != nil {
-		return err
-	}
-	answer, err := s.Cells.Event(c.Request().Context(), s.asker(c.Request(), purpose), uid, cells...)
+	answer, err := s.Cells.Event(c.Request().Context(), who, uid, cells...)
 	if answer == nil && err == nil {
 		err = query.ErrNotFound
 	}

@@ -42,7 +42,7 @@ func readProofsOrder(body io.Reader) (*proofsOrder, error) {
 		"disclose": func(v []byte) error { return readStrings(v, query.MaxProofs, &o.options.Disclose) },
 		"hide":     func(v []byte) error { return readStrings(v, query.MaxProofs, &o.options.Hide) },
 		"cells":    func(v []byte) error { return readStrings(v, maxValues, &o.cells) },
-		"purpose":  func(v []byte) error { return readEnum(v, &o.purpose, purposes...) },
+		"purpose":  func(v []byte) error { return readEnum(v, &o.purpose, ledger.AccessPurposes()...) },
 	})
 	if err != nil {
 		return nil, badBodyf("%s", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -9,7 +10,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/labstack/echo/v4"
+
 	"domicile.dev/domicile/ledger"
+	"domicile.dev/domicile/query"
 )
 
 // A parameter of a query.
@@ -202,24 +206,26 @@ func distinct(name string, list []string) error {
 	return nil
 }
 
-// purposes are those of access entries.
-var purposes = []ledger.AccessPurpose{ledger.PurposeAudit, ledger.PurposeCompliance, ledger.PurposeInvestigation,
-	ledger.PurposeLegal, ledger.PurposeSubjectRequest, ledger.PurposeOperation, ledger.PurposeEvaluation}
-
-func checkPurpose(text string, standard ledger.AccessPurpose) (ledger.AccessPurpose, bool) {
-	if text == "" {
-		return standard, true
-	}
-	p := ledger.AccessPurpose(text)
-	return p, slices.Contains(purposes, p)
-}
-
+// purpose reads why somebody asks.
 func (v values) purpose(standard ledger.AccessPurpose) (ledger.AccessPurpose, error) {
-	p, ok := checkPurpose(v.get("purpose"), standard)
-	if !ok {
-		return "", badParameterf("purpose", "expected one of %v", purposes)
+	p := cmp.Or(ledger.AccessPurpose(v.get("purpose")), standard)
+	if known := ledger.AccessPurposes(); !slices.Contains(known, p) {
+		return "", badParameterf("purpose", "expected one of %v", known)
 	}
 	return p, nil
+}
+
+// asking reads who asks, why, and which cells; none means all.
+func (s *server) asking(c echo.Context, v values, standard ledger.AccessPurpose) (query.Asker, []string, error) {
+	cells, err := s.cells(v)
+	if err != nil {
+		return query.Asker{}, nil, err
+	}
+	purpose, err := v.purpose(standard)
+	if err != nil {
+		return query.Asker{}, nil, err
+	}
+	return s.asker(c.Request(), purpose), cells, nil
 }
 
 // pointer reports whether text names fields of an event, or with a trailing /* those below it.

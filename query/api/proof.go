@@ -33,15 +33,11 @@ func (s *server) proof(c echo.Context, v values) error {
 	if name, wrong := checkOptions(&options); wrong != "" {
 		return badParameterf(name, "%s", wrong)
 	}
-	cells, err := s.cells(v)
+	who, cells, err := s.asking(c, v, ledger.PurposeAudit)
 	if err != nil {
 		return err
 	}
-	purpose, err := v.purpose(ledger.PurposeAudit)
-	if err != nil {
-		return err
-	}
-	answer, err := s.Cells.Prove(c.Request().Context(), s.asker(c.Request(), purpose), []query.Ref{{UID: uid}}, options, cells...)
+	answer, err := s.Cells.Prove(c.Request().Context(), who, []query.Ref{{UID: uid}}, options, cells...)
 	if err != nil && answer != nil {
 		return withCells(err, answer.Cells)
 	}

@@ -39,11 +39,7 @@ func (s *server) quarantine(c echo.Context, v values) error {
 	if err != nil {
 		return err
 	}
-	cells, err := s.cells(v)
-	if err != nil {
-		return err
-	}
-	purpose, err := v.purpose(ledger.PurposeOperation)
+	who, cells, err := s.asking(c, v, ledger.PurposeOperation)
 	if err != nil {
 		return err
 	}
@@ -67,7 +63,7 @@ func (s *server) quarantine(c echo.Context, v values) error {
 		view := cellView{Jurisdiction: j, Answered: true, Reasons: map[string]uint64{}, Items: []QuarantineItem{}}
 		q := new(Quarantine)
 		if s.Quarantine != nil {
-			q, err = s.Quarantine(c.Request().Context(), s.asker(c.Request(), purpose), j, limit)
+			q, err = s.Quarantine(c.Request().Context(), who, j, limit)
 		}
 		switch {
 		case err != nil && len(cells) == 1:

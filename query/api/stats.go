@@ -28,15 +28,11 @@ func (s *server) stats(c echo.Context, v values) error {
 	if err != nil {
 		return err
 	}
-	cells, err := s.cells(v)
+	who, cells, err := s.asking(c, v, ledger.PurposeOperation)
 	if err != nil {
 		return err
 	}
-	purpose, err := v.purpose(ledger.PurposeOperation)
-	if err != nil {
-		return err
-	}
-	answer, err := s.Cells.Stats(c.Request().Context(), s.asker(c.Request(), purpose), filter, grouping, cells...)
+	answer, err := s.Cells.Stats(c.Request().Context(), who, filter, grouping, cells...)
 	if err != nil && answer != nil {
 		return withCells(err, answer.Cells)
 	}
